@@ -25,8 +25,8 @@ class ModelConfig:
     vocab: int = 1024  # entries per codebook; the pad id is this number
     clip_dim: int = 512  # width of the CLIP image feature
     patches: int = 49  # P, 7x7 values of the patch energy map
-    max_frames: int = 1024  # longest video, in frames, that the encoder's positions cover
-    max_steps: int = 1024  # longest code sequence, in pattern steps, that the decoder's positions cover
+    max_frames: int = 20  # longest video, in frames, that the encoder's positions cover
+    max_steps: int = 861  # longest code sequence, in pattern steps, that the decoder's positions cover
     dropout: float = 0.1
 
     @property

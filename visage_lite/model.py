@@ -1,0 +1,275 @@
+"""The encoder-decoder: a silent video and a camera direction in, the codes of the sound field out. Plain PyTorch.
+
+The encoder reads one vector per video frame; the decoder writes, step by step, all code streams side by side. Every layer
+is post-norm: x = norm(x + block(x)). The weights are plain Linear layers and Parameters, so that `generation` can run the
+same layers with a cache, and the projections to query, key and value are one matrix.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from visage_lite.pattern import IGNORE
+from visage_lite.presets import ModelConfig
+
+
+def embedding_rows(vocab: int) -> int:
+    """Rows of one code embedding: the entries and the pad id, rounded up to a multiple of 64."""
+    return -(-(vocab + 1) // 64) * 64
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor, heads: int, causal: bool = False) -> Tensor:
+    """Each query's weighted mean of the values: softmax(q k' / sqrt(D / heads)) v, in `heads` independent groups.
+
+    Args:
+        query: [B, L, D]. key, value: [B, M, D].
+        causal: let query i see keys 0 ... i only (L = M).
+    Returns: [B, L, D].
+    Source: Vaswani et al. 2017, section 3.2. Notebook: 04_training.
+    """
+    query, key, value = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value))  # [B, heads, L, .]
+    return F.scaled_dot_product_attention(query, key, value, is_causal=causal).transpose(1, 2).flatten(2)
+
+
+class Layer(nn.Module):
+    """One post-norm transformer layer; with `cross` it also attends to the encoder's memory.
+
+    Attributes: `self_qkv`, `self_out`, `self_norm`; with `cross` also `cross_q`, `cross_kv`, `cross_out`, `cross_norm`;
+    `ffn_in`, `ffn_out`, `ffn_norm`. Rows of `self_qkv` are query, key, value; rows of `cross_kv` are key, value.
+    """
+
+    def __init__(self, config: ModelConfig, cross: bool) -> None:
+        super().__init__()
+        width = config.d_model
+        self.heads, self.dropout = config.heads, nn.Dropout(config.dropout)
+        self.self_qkv, self.self_out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.self_norm = nn.LayerNorm(width)
+        self.cross = cross
+        if cross:
+            self.cross_q, self.cross_kv = nn.Linear(width, width), nn.Linear(width, 2 * width)
+            self.cross_out, self.cross_norm = nn.Linear(width, width), nn.LayerNorm(width)
+        self.ffn_in, self.ffn_out = nn.Linear(width, config.ffn), nn.Linear(config.ffn, width)
+        self.ffn_norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor, memory: Tensor | None = None, causal: bool = False) -> Tensor:
+        """x [B, L, D] after self-attention, attention to memory [B, M, D] if there is one, and the feed-forward block."""
+        mixed = attention(*self.self_qkv(x).chunk(3, -1), self.heads, causal)
+        x = self.self_norm(x + self.dropout(self.self_out(mixed)))
+        if self.cross:
+            read = attention(self.cross_q(x), *self.cross_kv(memory).chunk(2, -1), self.heads)
+            x = self.cross_norm(x + self.dropout(self.cross_out(read)))
+        return self.ffn_norm(x + self.dropout(self.ffn_out(F.gelu(self.ffn_in(x)))))
+
+
+class Visage(nn.Module):
+    """The model, ambisonic (4 channels) or mono (1 channel, no direction, no energy map).
+
+    Attributes: `code_embedding` [Q, rows, D] and `head_weight` [Q, V, D], `head_bias` [Q, V], each one tensor over all
+    streams; `null_clip`, `null_energy_map`, `null_direction` stand for a condition left out; `encoder_layers`,
+    `decoder_layers`; `decoder_positions` [max_steps + 2, D], of which the row of step s is s + POSITION_OFFSET.
+
+    Args:
+        config: the sizes; a mono model has one channel.
+        seed: of the random initial weights; None draws from PyTorch's global generator.
+
+    Raises: ValueError if the width does not divide by the heads.
+    Source: ViSAGe section 4. Differs: the released code keeps a list of Q embeddings and Q heads and loops over them.
+    Notebook: 04_training.
+    """
+
+    POSITION_OFFSET = 2  # the released weights keep two unused rows before the first step
+
+    def __init__(self, config: ModelConfig, seed: int | None = None) -> None:
+        super().__init__()
+        if config.d_model % config.heads:
+            raise ValueError(f"d_model {config.d_model} does not divide by {config.heads} heads: change one of them")
+        self.config, width, streams = config, config.d_model, config.streams
+        self.clip_projection = nn.Linear(config.clip_dim, width)
+        self.null_clip = nn.Parameter(torch.empty(config.clip_dim))
+        if config.channels > 1:
+            self.energy_projection = two_layers(config.patches, width)
+            self.direction_projection = two_layers(3, width)
+            self.null_energy_map = nn.Parameter(torch.empty(config.patches))
+            self.null_direction = nn.Parameter(torch.empty(3))
+        self.encoder_bos, self.encoder_eos = (nn.Parameter(torch.empty(1, width)) for _ in range(2))
+        self.encoder_positions = nn.Parameter(torch.empty(config.max_frames, width))
+        self.encoder_norm = nn.LayerNorm(width)
+        self.encoder_layers = nn.ModuleList(Layer(config, cross=False) for _ in range(config.encoder_layers))
+        # A table of the released model that nothing reads; kept so that its weights and parameter count are ours too.
+        self.unused_table = nn.Parameter(torch.empty(4, width), requires_grad=False)
+        self.code_embedding = nn.Parameter(torch.empty(streams, embedding_rows(config.vocab), width))
+        self.decoder_bos = nn.Parameter(torch.empty(1, width))
+        self.decoder_positions = nn.Parameter(torch.empty(config.max_steps + self.POSITION_OFFSET, width))
+        self.decoder_norm = nn.LayerNorm(width)
+        self.decoder_layers = nn.ModuleList(Layer(config, cross=True) for _ in range(config.decoder_layers))
+        self.head_weight = nn.Parameter(torch.empty(streams, config.vocab, width))
+        self.head_bias = nn.Parameter(torch.empty(streams, config.vocab))
+        self.dropout = nn.Dropout(config.dropout)
+        self.initialise(seed)
+
+    def initialise(self, seed: int | None = None) -> None:
+        """Fresh weights: normal with deviation 0.02 in matrices and tables; zeros in biases, BOS, EOS, nulls, pad rows."""
+        generator = None if seed is None else torch.Generator(self.head_weight.device).manual_seed(seed)
+        with torch.no_grad():
+            for name, weight in self.named_parameters():
+                if name.endswith("norm.weight"):
+                    weight.fill_(1.0)
+                elif weight.ndim == 1 or name.endswith(("bos", "eos", "bias")):
+                    weight.zero_()
+                else:
+                    weight.normal_(0.0, 0.02, generator=generator)
+            self.code_embedding[:, self.config.pad_id] = 0.0
+
+    def encode(self, clip: Tensor, energy_map: Tensor | None = None, direction: Tensor | None = None) -> Tensor:
+        """The memory that the decoder attends to: BOS, one vector per video frame, EOS.
+
+        Args:
+            clip: [B, F, clip_dim], CLIP features of the frames.
+            energy_map: [B, F, P], or None to leave its term out (always in a mono model).
+            direction: [B, 3], the camera's (right, down, front) unit vector, or None.
+        Returns: [B, F+2, D].
+        Raises: ValueError on a wrong shape, more than max_frames frames, or a direction given to a mono model.
+        Source: ViSAGe section 4.1. Notebook: 04_training.
+        """
+        self._check_conditions(clip, energy_map, direction)
+        x = self.clip_projection(clip.to(self.dtype)) + self.encoder_positions[: clip.shape[1]]  # [B, F, D]
+        if energy_map is not None:
+            x = x + self.energy_projection(energy_map.to(self.dtype))
+        if direction is not None:
+            x = x + self.direction_projection(direction.to(self.dtype))[:, None]  # the same on every frame
+        ends = (end.expand(len(x), 1, -1) for end in (self.encoder_bos, self.encoder_eos))
+        x = torch.cat([next(ends), x, next(ends)], dim=1)
+        x = self.dropout(self.encoder_norm(x))
+        for layer in self.encoder_layers:
+            x = layer(x)
+        return x
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """The sum of the embeddings of all streams: ids [B, S, Q] -> [B, S, D]. One gather, no loop over streams.
+
+        The pad row counts as it stands in the table but gets no gradient, so it stays zero in training.
+        """
+        streams, rows, width = self.code_embedding.shape
+        pad, empty = self.config.pad_id, ids == self.config.pad_id
+        flat = torch.where(empty, pad, ids + rows * torch.arange(streams, device=ids.device))  # rows of one tall table
+        table = self.code_embedding.view(-1, width)
+        summed = F.embedding_bag(flat.flatten(0, 1), table, mode="sum", padding_idx=pad).view(*ids.shape[:2], width)
+        return summed + empty.to(summed.dtype) @ self.code_embedding[:, pad].detach()
+
+    def decoder_entry(self, embedded: Tensor, start: int = 0) -> Tensor:
+        """What enters the first decoder layer: embedded [B, L, D] of places start ... start + L - 1 (0 is BOS) -> [B, L, D]."""
+        first = start + self.POSITION_OFFSET
+        positions = self.decoder_positions[first : first + embedded.shape[1]]
+        if len(positions) < embedded.shape[1]:
+            raise ValueError(
+                f"{start + embedded.shape[1]} steps, but the model has positions for {self.config.max_steps}: "
+                "shorten the clip"
+            )
+        return self.dropout(self.decoder_norm(embedded + positions))
+
+    def decode(self, ids: Tensor, memory: Tensor) -> Tensor:
+        """Teacher forcing: the hidden state before every step, from the true ids of the steps before it.
+
+        Args:
+            ids: int64 [B, S, Q], the code pattern; BOS is put before it. S may be 0.
+            memory: [B, M, D], from `encode`.
+        Returns: [B, S+1, D]; row s predicts step s. For S target steps pass ids[:, :-1].
+        Raises: ValueError on a wrong shape or more than max_steps - 1 ids.
+        Notebook: 04_training.
+        """
+        if ids.ndim != 3 or ids.shape[2] != self.config.streams:
+            raise ValueError(f"ids must be [B, S, {self.config.streams}], not {list(ids.shape)}")
+        x = torch.cat([self.decoder_bos.expand(len(ids), 1, -1), self.embed(ids)], dim=1)
+        x = self.decoder_entry(x)
+        for layer in self.decoder_layers:
+            x = layer(x, memory, causal=True)
+        return x
+
+    def logits(self, hidden: Tensor, streams: Tensor | None = None) -> Tensor:
+        """The scores of every code: hidden [B, S, D] -> [B, S, q, V], of `streams` (int64 [q]) or of all Q."""
+        weight, bias = self.head_weight, self.head_bias
+        if streams is not None:
+            weight, bias = weight[streams], bias[streams]
+        return F.linear(hidden, weight.flatten(0, 1), bias.flatten()).unflatten(-1, bias.shape)
+
+    def loss(self, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The sum over streams of the mean cross-entropy of the labelled places.
+
+        Even and odd steps are scored apart, each only with the heads that have a label there: half of the logits.
+
+        Args:
+            hidden: [B, S, D], from `decode`.
+            labels: int64 [B, S, Q], -100 where there is nothing to predict.
+        Returns: (total, a scalar; per_stream [Q], in nats, 0 for a stream without a label).
+        Raises: ValueError if the shapes disagree.
+        Source: ViSAGe section 4.3. Notebook: 04_training.
+        """
+        if labels.shape != (*hidden.shape[:2], self.config.streams):
+            raise ValueError(f"labels must be {[*hidden.shape[:2], self.config.streams]}, not {list(labels.shape)}")
+        summed = hidden.new_zeros(self.config.streams, dtype=torch.float32)
+        for parity in (0, 1):
+            wanted = labels[:, parity::2]
+            streams = (wanted != IGNORE).any(dim=(0, 1)).nonzero().flatten()
+            scores = self.logits(hidden[:, parity::2], streams).float()  # [B, S/2, q, V]
+            wanted = wanted[..., streams]
+            each = F.cross_entropy(scores.flatten(0, 2), wanted.flatten(), ignore_index=IGNORE, reduction="none")
+            summed = summed.index_add(0, streams, each.view(-1, len(streams)).sum(0))
+        count = (labels != IGNORE).sum(dim=(0, 1))
+        per_stream = summed / count.clamp(min=1)
+        return per_stream.sum(), per_stream
+
+    def forward(
+        self, clip: Tensor, energy_map: Tensor | None, direction: Tensor | None, ids: Tensor, labels: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Teacher forcing over a whole clip: ids [B, S, Q] from the pattern, the true ones.
+
+        Returns: hidden [B, S, D], or with labels [B, S, Q] the pair of `loss`.
+        """
+        hidden = self.decode(ids[:, :-1], self.encode(clip, energy_map, direction))
+        return hidden if labels is None else self.loss(hidden, labels)
+
+    def drop_conditions(
+        self, clip: Tensor, energy_map: Tensor | None, direction: Tensor | None, drop_visual: Tensor, drop_direction: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """The conditions, replaced by the learned null vectors where a mask is true: what guidance compares with.
+
+        Args:
+            clip, energy_map, direction: as for `encode`.
+            drop_visual: bool [B], clips that lose the CLIP features and the energy map.
+            drop_direction: bool [B], clips that lose the direction.
+        Returns: (clip, energy_map, direction) of the same shapes.
+        Source: ViSAGe section 4.3. Differs: the released code draws once for the whole batch, in evaluation too; masks are
+        per clip, and only the training loop draws them. Notebook: 04_training.
+        """
+        clip = torch.where(drop_visual[:, None, None], self.null_clip, clip)
+        if energy_map is not None:
+            energy_map = torch.where(drop_visual[:, None, None], self.null_energy_map, energy_map)
+        if direction is not None:
+            direction = torch.where(drop_direction[:, None], self.null_direction, direction)
+        return clip, energy_map, direction
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number type of the weights; inputs are converted to it."""
+        return self.head_weight.dtype
+
+    def _check_conditions(self, clip: Tensor, energy_map: Tensor | None, direction: Tensor | None) -> None:
+        config = self.config
+        if clip.ndim != 3 or clip.shape[2] != config.clip_dim:
+            raise ValueError(f"clip must be [B, F, {config.clip_dim}], not {list(clip.shape)}")
+        batch, frames = clip.shape[:2]
+        if frames > config.max_frames:
+            raise ValueError(f"{frames} video frames, but the model has positions for {config.max_frames}: cut the clip")
+        if config.channels == 1 and not (energy_map is None and direction is None):
+            raise ValueError("a mono model takes no energy map and no direction: pass None")
+        if energy_map is not None and energy_map.shape != (batch, frames, config.patches):
+            raise ValueError(f"energy_map must be {[batch, frames, config.patches]}, not {list(energy_map.shape)}")
+        if direction is not None and direction.shape != (batch, 3):
+            raise ValueError(f"direction must be {[batch, 3]}, not {list(direction.shape)}")
+
+
+def two_layers(inputs: int, width: int) -> nn.Sequential:
+    """Linear, GELU, Linear: from a few numbers to the model's width."""
+    return nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, width))
