@@ -1,0 +1,148 @@
+"""Tables of clips: YT-Ambigen's split files and camera directions as one pandas table, and what to doubt about it.
+
+A clip is named `<11-character video id>_<start second>`; the split files add ".npy". Names that are anything else
+are refused and reported, never guessed at: they would become paths and addresses later.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+SPLITS = ("train", "valid", "test")
+NAME = re.compile(r"([A-Za-z0-9_-]{11})_([0-9]{1,7})")
+
+
+@dataclass(frozen=True)
+class Clips:
+    """What split files hold.
+
+    `table`: one row a clip with columns clip, video_id, start_s, split, and, where `ambi.json` was there,
+    elevation_index, azimuth_index, elevation_deg and azimuth_deg (left positive; empty for clips without an entry).
+    `refused`: one row a line that is no clip, with columns split, line, text, reason.
+    """
+
+    table: pd.DataFrame
+    refused: pd.DataFrame
+
+    def __str__(self) -> str:
+        counts = self.table["split"].value_counts()
+        parts = [f"{split} {counts.get(split, 0):,}" for split in dict.fromkeys(self.table["split"])]
+        return f"{len(self.table):,} clips ({', '.join(parts) or 'none'}), {len(self.refused):,} lines refused"
+
+
+def parse_name(text: str) -> tuple[str, int]:
+    """The video id and start second of a clip's name, with or without ".npy".
+
+    Args:
+        text: e.g. "jrvzuQmr5to_5.npy".
+
+    Returns: (video id, start second), e.g. ("jrvzuQmr5to", 5).
+    Raises: ValueError if it is not 11 characters of A–Z a–z 0–9 _ -, an underscore and a number.
+    Notebook: 01_dataset.
+    """
+    match = NAME.fullmatch(text.removesuffix(".npy"))
+    if match is None:
+        raise ValueError(f"{text!r} is no clip name: expected <11-character video id>_<start second>")
+    return match.group(1), int(match.group(2))
+
+
+def read_clips(folder: str | Path, splits: tuple[str, ...] = SPLITS) -> Clips:
+    """Read `train.csv`, `valid.csv`, `test.csv` (column file_path) and, where present, `ambi.json` from a folder.
+
+    Args:
+        folder: where the files are.
+        splits: which files to read, without ".csv".
+
+    Returns: Clips, in the files' order, duplicates kept (see `duplicates`).
+    Raises: ValueError if a file is missing, is no CSV, or has no column file_path.
+    Source: the layout of `csv/yt_ambigen` in the authors' repository. Notebook: 01_dataset.
+    """
+    rows: list[tuple[str, str, int, str]] = []
+    refused: list[tuple[str, int, str, str]] = []
+    for split in splits:
+        for line, text in enumerate(_names(Path(folder) / f"{split}.csv"), start=2):
+            try:
+                video_id, start = parse_name(text)
+            except ValueError as error:
+                refused.append((split, line, text, str(error)))
+            else:
+                rows.append((f"{video_id}_{start}", video_id, start, split))
+    table = pd.DataFrame(rows, columns=["clip", "video_id", "start_s", "split"]).astype({"start_s": "int64"})
+    directions = Path(folder) / "ambi.json"
+    if directions.exists():
+        table = table.join(_directions(directions), on="clip")
+    return Clips(table, pd.DataFrame(refused, columns=["split", "line", "text", "reason"]))
+
+
+def _names(path: Path) -> list[str]:
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
+    except FileNotFoundError:
+        raise ValueError(f"{path} is not there: put the authors' csv/yt_ambigen/{path.name} into that folder") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no CSV file: {error}") from None
+    if "file_path" not in table:
+        raise ValueError(f"{path} has no column file_path, but {', '.join(table.columns)}")
+    return table["file_path"].tolist()
+
+
+def _directions(path: Path) -> pd.DataFrame:
+    """clip -> [elevation index, azimuth index], as a table indexed by clip, with the angles they mean."""
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        pairs = {str(clip).removesuffix(".npy"): (int(i), int(j)) for clip, (i, j) in entries.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} does not map clips to [elevation index, azimuth index]: {error}") from None
+    table = pd.DataFrame.from_dict(pairs, orient="index", columns=["elevation_index", "azimuth_index"])
+    outside = ~(table["elevation_index"].between(0, 90) & table["azimuth_index"].between(0, 180))
+    if outside.any():
+        first = table.index[outside][0]
+        raise ValueError(f"{path}: {outside.sum()} indices outside 0..90, 0..180, the first at {first}")
+    table = table.astype("Int64")  # an integer that may be missing
+    return table.assign(elevation_deg=89.0 - 2.0 * table["elevation_index"], azimuth_deg=179.0 - 2.0 * table["azimuth_index"])
+
+
+def duplicates(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of clips that stand in the table more than once, all of their occurrences.
+
+    Args:
+        table: Clips.table.
+
+    Returns: the rows, sorted by clip; none if every clip stands once.
+    Notebook: 01_dataset.
+    """
+    return table[table["clip"].duplicated(keep=False)].sort_values("clip")
+
+
+def videos_in_two_splits(table: pd.DataFrame) -> pd.DataFrame:
+    """The videos whose clips stand in more than one split: a model tested on them has seen them.
+
+    Args:
+        table: Clips.table.
+
+    Returns: clips per video (row) and split (column), for those videos only; none in YT-Ambigen.
+    Notebook: 01_dataset.
+    """
+    counts = table.groupby(["video_id", "split"]).size().unstack(fill_value=0)
+    return counts[(counts > 0).sum(axis=1) > 1]
+
+
+def clips_per_video(table: pd.DataFrame) -> pd.DataFrame:
+    """How the clips spread over videos: a few videos hold many, so an average over clips is mostly about them.
+
+    Args:
+        table: Clips.table.
+
+    Returns: one row a split and one for all, with columns videos, clips, median, max (clips per video).
+    Notebook: 01_dataset.
+    """
+    counts = table.groupby(["split", "video_id"], sort=False).size()
+    rows = {split: group for split, group in counts.groupby(level="split", sort=False)}
+    rows["all"] = table.groupby("video_id").size()
+    summary = {split: [len(c), int(c.sum()), float(c.median()), int(c.max())] for split, c in rows.items() if len(c)}
+    return pd.DataFrame.from_dict(summary, orient="index", columns=["videos", "clips", "median", "max"])
