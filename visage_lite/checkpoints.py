@@ -1,8 +1,4 @@
-"""Weights in and out: our own files (safetensors, the sizes in the header) and the authors' released ones.
-
-The released model keeps query, key and value apart and one table and one head per stream; ours fuses them. `released_names`
-says which of theirs make up each of ours, and both directions of the conversion only read that list.
-"""
+"""Weights in and out: our own files (safetensors, the sizes in the header) and the authors' released ones."""
 
 from __future__ import annotations
 
@@ -19,117 +15,17 @@ from torch import Tensor
 
 from visage_lite.model import Visage
 from visage_lite.presets import ModelConfig
+from visage_lite.released import STACKED, CheckpointError, from_released, from_released_config, to_released
 
-STACKED = ("code_embedding", "head_weight", "head_bias")  # one tensor per stream, stacked; all others are joined by rows
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
-LAYER = {  # ours: theirs, in one layer
-    "self_qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-    "self_out": ("self_attn.out_proj",),
-    "self_norm": ("self_attn_layer_norm",),
-    "cross_q": ("encoder_attn.q_proj",),
-    "cross_kv": ("encoder_attn.k_proj", "encoder_attn.v_proj"),
-    "cross_out": ("encoder_attn.out_proj",),
-    "cross_norm": ("encoder_attn_layer_norm",),
-    "ffn_in": ("fc1",),
-    "ffn_out": ("fc2",),
-    "ffn_norm": ("final_layer_norm",),
-}
-OUTSIDE = {  # ours: theirs, outside the layers
-    "clip_projection": "model.encoder.clip_projection",
-    "energy_projection": "model.encoder.energy_map_projection",
-    "direction_projection": "model.encoder.direction_embedding",
-    "null_clip": "null_embedding",
-    "null_energy_map": "energy_null_embedding",
-    "null_direction": "dir_null_embedding",
-    "encoder_bos": "model.encoder.bos",
-    "encoder_eos": "model.encoder.eos",
-    "encoder_positions": "model.encoder.embed_positions.weight",
-    "encoder_norm": "model.encoder.layernorm_embedding",
-    "unused_table": "model.encoder.embed_spatial.weight",
-    "decoder_bos": "model.decoder.bos",
-    "decoder_positions": "model.decoder.embed_positions.weight",
-    "decoder_norm": "model.decoder.layernorm_embedding",
-}
-CONFIG_KEYS = {  # ours: (theirs, what the released code takes if its config.json leaves it out)
-    "d_model": (("d_model",), 1024),
-    "heads": (("encoder_attention_heads", "decoder_attention_heads"), 16),
-    "ffn": (("encoder_ffn_dim", "decoder_ffn_dim"), 4096),
-    "encoder_layers": (("encoder_layers",), 12),
-    "decoder_layers": (("decoder_layers",), 12),
-    "codebooks": (("num_rvq",), 9),
-    "vocab": (("dac_vocab_size", "dac_pad_token_id"), 1024),
-    "clip_dim": (("d_clip",), 512),
-    "max_frames": (("max_source_length",), 80),
-    "max_steps": (("max_target_length",), 861),
-    "dropout": (("dropout",), 0.1),
-}
-
-
-class CheckpointError(ValueError):
-    """A file of weights that is missing, damaged, or of another model; the message says what to do."""
-
-
-def released_names(model: Visage) -> dict[str, list[str]]:
-    """For each of our parameters, the released parameters it is made of, in order."""
-    names = {}
-    for ours in model.state_dict():
-        if ours in STACKED:
-            theirs = {"code_embedding": "model.decoder.embed_dac.{}.weight", "head_weight": "dac_heads.{}.weight",
-                      "head_bias": "dac_heads.{}.bias"}[ours]
-            names[ours] = [theirs.format(stream) for stream in range(model.config.streams)]
-        elif match := re.fullmatch(r"(encoder|decoder)_layers\.(\d+)\.(\w+)\.(\w+)", ours):
-            side, number, part, kind = match.groups()
-            names[ours] = [f"model.{side}.layers.{number}.{theirs}.{kind}" for theirs in LAYER[part]]
-        else:
-            root, dot, rest = ours.partition(".")
-            names[ours] = [OUTSIDE[root] + dot + rest]
-    return names
-
-
-def to_released(model: Visage) -> dict[str, Tensor]:
-    """The weights under the released names and shapes: what `load_released` reads back.
-
-    Returns: name -> tensor, views of the model's own weights.
-    Notebook: 04_training.
-    """
-    state, released = model.state_dict(), {}
-    for ours, names in released_names(model).items():
-        parts = state[ours].unbind(0) if ours in STACKED else state[ours].chunk(len(names), 0)
-        released |= dict(zip(names, parts, strict=True))
-    return released
-
-
-def released_config(config: ModelConfig) -> dict:
-    """The sizes under the names of the released `config.json`."""
-    ours = asdict(config)
-    return {theirs: ours[name] for name, (names, _) in CONFIG_KEYS.items() for theirs in names}
-
-
-def from_released_config(released: dict, channels: int) -> ModelConfig:
-    """Our sizes from the content of a released `config.json`; what it leaves out gets the released code's default.
-
-    Args:
-        released: the JSON object.
-        channels: 4 or 1; the released file does not say.
-    Raises: CheckpointError where encoder and decoder differ in a size that is one in our model, or on another activation.
-    """
-    sizes = {}
-    for ours, (theirs, default) in CONFIG_KEYS.items():
-        values = {name: released.get(name, default) for name in theirs}
-        if len(set(values.values())) > 1:
-            raise CheckpointError(f"config.json: {values} differ; this package needs them equal")
-        sizes[ours] = values[theirs[0]]
-    if released.get("activation_function", "gelu") != "gelu":
-        raise CheckpointError(f"config.json: activation {released['activation_function']!r}; this package has only gelu")
-    return ModelConfig(channels=channels, **sizes)
 
 
 def load_released(source: str | Path) -> Visage:
     """The authors' model, ambisonic or mono, from their files, in float32 on the CPU, in evaluation mode.
 
     Args:
-        source: a folder with `config.json` and `model.safetensors` or `pytorch_model.bin`, one of these two files beside
-            its `config.json`, or a Hugging Face id (`owner/name`), which is downloaded only if no such path exists.
+        source: a folder with `config.json` and `model.safetensors` or `pytorch_model.bin`, one of these two files
+            beside its `config.json`, or a Hugging Face id (`owner/name`), downloaded only if no such path exists.
     Returns: the model, in which q, k, v and the streams' tables and heads are fused.
     Raises: CheckpointError with everything that is missing, left over or of the wrong shape, or if a file is missing or
         not readable. A `.bin` file is read without running code from it (`weights_only`).
@@ -143,11 +39,7 @@ def load_released(source: str | Path) -> Visage:
     with torch.device("meta"):
         model = Visage(from_released_config(released, channels=4 if ambisonic else 1))
     _check(weights, {name: list(x.shape) for name, x in to_released(model).items()}, weights_path)
-    state = {}
-    for ours, names in released_names(model).items():
-        parts = [weights.pop(name).float() for name in names]
-        state[ours] = torch.stack(parts) if ours in STACKED else torch.cat(parts)
-    model.load_state_dict(state, assign=True)
+    model.load_state_dict(from_released(model, weights), assign=True)
     return model.eval()
 
 
@@ -194,7 +86,7 @@ def load(path: str | Path, config: ModelConfig | None = None) -> Visage:
 
 
 def mono_to_ambisonic(mono: Visage, channels: int = 4, seed: int = 0) -> Visage:
-    """An ambisonic model that starts from a mono one: stream q copies mono stream q mod K, all shared weights are equal.
+    """An ambisonic model that starts from a mono one: stream q copies mono stream q mod K, the rest is shared.
 
     What mono has not (direction, energy map) starts random, from `seed`.
 
@@ -263,10 +155,11 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, ValueError, EOFError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged or not a file of weights: fetch it again ({error})") from error
-    except Exception as error:  # pickle.UnpicklingError: an object that is more than tensors
-        raise CheckpointError(f"{path} holds more than tensors and is not opened: save its state_dict only") from error
+    except Exception as error:  # many kinds: a cut archive, not an archive, an object that is more than tensors
+        raise CheckpointError(
+            f"{path} is damaged, or holds more than tensors and is therefore not opened: fetch it again, or save its "
+            f"state_dict only ({type(error).__name__})"
+        ) from error
     if not isinstance(weights, dict) or not all(isinstance(x, Tensor) for x in weights.values()):
         raise CheckpointError(f"{path} is not a state_dict (name -> tensor): save its state_dict only")
     return weights

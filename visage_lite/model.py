@@ -1,8 +1,7 @@
 """The encoder-decoder: a silent video and a camera direction in, the codes of the sound field out. Plain PyTorch.
 
-The encoder reads one vector per video frame; the decoder writes, step by step, all code streams side by side. Every layer
-is post-norm: x = norm(x + block(x)). The weights are plain Linear layers and Parameters, so that `generation` can run the
-same layers with a cache, and the projections to query, key and value are one matrix.
+The encoder reads one vector per video frame; the decoder writes, step by step, all code streams side by side. The
+weights are plain Linear layers and Parameters, so that `generation` can run the same layers with a cache.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visage_lite.layers import Layer, two_layers
 from visage_lite.pattern import IGNORE
 from visage_lite.presets import ModelConfig
 
@@ -18,49 +18,6 @@ from visage_lite.presets import ModelConfig
 def embedding_rows(vocab: int) -> int:
     """Rows of one code embedding: the entries and the pad id, rounded up to a multiple of 64."""
     return -(-(vocab + 1) // 64) * 64
-
-
-def attention(query: Tensor, key: Tensor, value: Tensor, heads: int, causal: bool = False) -> Tensor:
-    """Each query's weighted mean of the values: softmax(q k' / sqrt(D / heads)) v, in `heads` independent groups.
-
-    Args:
-        query: [B, L, D]. key, value: [B, M, D].
-        causal: let query i see keys 0 ... i only (L = M).
-    Returns: [B, L, D].
-    Source: Vaswani et al. 2017, section 3.2. Notebook: 04_training.
-    """
-    query, key, value = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (query, key, value))  # [B, heads, L, .]
-    return F.scaled_dot_product_attention(query, key, value, is_causal=causal).transpose(1, 2).flatten(2)
-
-
-class Layer(nn.Module):
-    """One post-norm transformer layer; with `cross` it also attends to the encoder's memory.
-
-    Attributes: `self_qkv`, `self_out`, `self_norm`; with `cross` also `cross_q`, `cross_kv`, `cross_out`, `cross_norm`;
-    `ffn_in`, `ffn_out`, `ffn_norm`. Rows of `self_qkv` are query, key, value; rows of `cross_kv` are key, value.
-    """
-
-    def __init__(self, config: ModelConfig, cross: bool) -> None:
-        super().__init__()
-        width = config.d_model
-        self.heads, self.dropout = config.heads, nn.Dropout(config.dropout)
-        self.self_qkv, self.self_out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.self_norm = nn.LayerNorm(width)
-        self.cross = cross
-        if cross:
-            self.cross_q, self.cross_kv = nn.Linear(width, width), nn.Linear(width, 2 * width)
-            self.cross_out, self.cross_norm = nn.Linear(width, width), nn.LayerNorm(width)
-        self.ffn_in, self.ffn_out = nn.Linear(width, config.ffn), nn.Linear(config.ffn, width)
-        self.ffn_norm = nn.LayerNorm(width)
-
-    def forward(self, x: Tensor, memory: Tensor | None = None, causal: bool = False) -> Tensor:
-        """x [B, L, D] after self-attention, attention to memory [B, M, D] if there is one, and the feed-forward block."""
-        mixed = attention(*self.self_qkv(x).chunk(3, -1), self.heads, causal)
-        x = self.self_norm(x + self.dropout(self.self_out(mixed)))
-        if self.cross:
-            read = attention(self.cross_q(x), *self.cross_kv(memory).chunk(2, -1), self.heads)
-            x = self.cross_norm(x + self.dropout(self.cross_out(read)))
-        return self.ffn_norm(x + self.dropout(self.ffn_out(F.gelu(self.ffn_in(x)))))
 
 
 class Visage(nn.Module):
@@ -110,7 +67,7 @@ class Visage(nn.Module):
         self.initialise(seed)
 
     def initialise(self, seed: int | None = None) -> None:
-        """Fresh weights: normal with deviation 0.02 in matrices and tables; zeros in biases, BOS, EOS, nulls, pad rows."""
+        """Fresh weights: normal, deviation 0.02, in matrices and tables; zero in biases, ends, nulls and pad rows."""
         generator = None if seed is None else torch.Generator(self.head_weight.device).manual_seed(seed)
         with torch.no_grad():
             for name, weight in self.named_parameters():
@@ -139,9 +96,8 @@ class Visage(nn.Module):
             x = x + self.energy_projection(energy_map.to(self.dtype))
         if direction is not None:
             x = x + self.direction_projection(direction.to(self.dtype))[:, None]  # the same on every frame
-        ends = (end.expand(len(x), 1, -1) for end in (self.encoder_bos, self.encoder_eos))
-        x = torch.cat([next(ends), x, next(ends)], dim=1)
-        x = self.dropout(self.encoder_norm(x))
+        bos, eos = (end.expand(len(x), 1, -1) for end in (self.encoder_bos, self.encoder_eos))
+        x = self.dropout(self.encoder_norm(torch.cat([bos, x, eos], dim=1)))
         for layer in self.encoder_layers:
             x = layer(x)
         return x
@@ -149,17 +105,25 @@ class Visage(nn.Module):
     def embed(self, ids: Tensor) -> Tensor:
         """The sum of the embeddings of all streams: ids [B, S, Q] -> [B, S, D]. One gather, no loop over streams.
 
-        The pad row counts as it stands in the table but gets no gradient, so it stays zero in training.
+        A pad id counts with its row of the table, which gets no gradient and so stays zero in training.
         """
         streams, rows, width = self.code_embedding.shape
         pad, empty = self.config.pad_id, ids == self.config.pad_id
-        flat = torch.where(empty, pad, ids + rows * torch.arange(streams, device=ids.device))  # rows of one tall table
-        table = self.code_embedding.view(-1, width)
-        summed = F.embedding_bag(flat.flatten(0, 1), table, mode="sum", padding_idx=pad).view(*ids.shape[:2], width)
-        return summed + empty.to(summed.dtype) @ self.code_embedding[:, pad].detach()
+        places = ids + rows * torch.arange(streams, device=ids.device)  # rows of one tall table
+        places = places.masked_fill(empty, pad)  # every pad reads one row, the one that padding_idx keeps from gradient
+        summed = F.embedding(places, self.code_embedding.view(-1, width), padding_idx=pad).sum(2)
+        pad_rows = self.code_embedding[:, pad].detach()
+        return summed + empty.to(summed.dtype) @ (pad_rows - pad_rows[0])  # 0 unless a checkpoint has pad rows
 
     def decoder_entry(self, embedded: Tensor, start: int = 0) -> Tensor:
-        """What enters the first decoder layer: embedded [B, L, D] of places start ... start + L - 1 (0 is BOS) -> [B, L, D]."""
+        """What enters the first decoder layer: the embeddings plus their positions, normalised.
+
+        Args:
+            embedded: [B, L, D], BOS or sums of code embeddings.
+            start: the place of the first; BOS has place 0, the ids of step s have place s + 1.
+        Returns: [B, L, D].
+        Raises: ValueError past the last position.
+        """
         first = start + self.POSITION_OFFSET
         positions = self.decoder_positions[first : first + embedded.shape[1]]
         if len(positions) < embedded.shape[1]:
@@ -212,6 +176,8 @@ class Visage(nn.Module):
         for parity in (0, 1):
             wanted = labels[:, parity::2]
             streams = (wanted != IGNORE).any(dim=(0, 1)).nonzero().flatten()
+            if len(streams) == 0:
+                continue
             scores = self.logits(hidden[:, parity::2], streams).float()  # [B, S/2, q, V]
             wanted = wanted[..., streams]
             each = F.cross_entropy(scores.flatten(0, 2), wanted.flatten(), ignore_index=IGNORE, reduction="none")
@@ -221,7 +187,12 @@ class Visage(nn.Module):
         return per_stream.sum(), per_stream
 
     def forward(
-        self, clip: Tensor, energy_map: Tensor | None, direction: Tensor | None, ids: Tensor, labels: Tensor | None = None
+        self,
+        clip: Tensor,
+        energy_map: Tensor | None,
+        direction: Tensor | None,
+        ids: Tensor,
+        labels: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Teacher forcing over a whole clip: ids [B, S, Q] from the pattern, the true ones.
 
@@ -231,7 +202,12 @@ class Visage(nn.Module):
         return hidden if labels is None else self.loss(hidden, labels)
 
     def drop_conditions(
-        self, clip: Tensor, energy_map: Tensor | None, direction: Tensor | None, drop_visual: Tensor, drop_direction: Tensor
+        self,
+        clip: Tensor,
+        energy_map: Tensor | None,
+        direction: Tensor | None,
+        drop_visual: Tensor,
+        drop_direction: Tensor,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """The conditions, replaced by the learned null vectors where a mask is true: what guidance compares with.
 
@@ -240,8 +216,8 @@ class Visage(nn.Module):
             drop_visual: bool [B], clips that lose the CLIP features and the energy map.
             drop_direction: bool [B], clips that lose the direction.
         Returns: (clip, energy_map, direction) of the same shapes.
-        Source: ViSAGe section 4.3. Differs: the released code draws once for the whole batch, in evaluation too; masks are
-        per clip, and only the training loop draws them. Notebook: 04_training.
+        Source: ViSAGe section 4.3. Differs: the released code draws once for the whole batch, in evaluation too; here
+        each clip has its own draw, and only the training loop draws. Notebook: 04_training.
         """
         clip = torch.where(drop_visual[:, None, None], self.null_clip, clip)
         if energy_map is not None:
@@ -261,15 +237,10 @@ class Visage(nn.Module):
             raise ValueError(f"clip must be [B, F, {config.clip_dim}], not {list(clip.shape)}")
         batch, frames = clip.shape[:2]
         if frames > config.max_frames:
-            raise ValueError(f"{frames} video frames, but the model has positions for {config.max_frames}: cut the clip")
+            raise ValueError(f"{frames} video frames, but the model knows {config.max_frames} positions: cut the clip")
         if config.channels == 1 and not (energy_map is None and direction is None):
             raise ValueError("a mono model takes no energy map and no direction: pass None")
         if energy_map is not None and energy_map.shape != (batch, frames, config.patches):
             raise ValueError(f"energy_map must be {[batch, frames, config.patches]}, not {list(energy_map.shape)}")
         if direction is not None and direction.shape != (batch, 3):
             raise ValueError(f"direction must be {[batch, 3]}, not {list(direction.shape)}")
-
-
-def two_layers(inputs: int, width: int) -> nn.Sequential:
-    """Linear, GELU, Linear: from a few numbers to the model's width."""
-    return nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, width))

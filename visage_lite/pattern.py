@@ -1,6 +1,6 @@
 """The code pattern: in which order the codes of all channels and codebooks are predicted.
 
-A codec turns C channels into C x K streams of codes, T frames long. Predicting them one code at a time takes C*K*T steps;
+A codec turns C channels into C x K streams of codes, T frames long. Predicting one code at a time takes C*K*T steps;
 predicting a whole frame at once lets no code of a frame depend on another. The pattern lies between: two steps a frame.
 
     step           0     1     2     3     4    ...   2t        2t+1
