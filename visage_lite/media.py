@@ -1,0 +1,250 @@
+"""Video frames and 4-channel audio in and out of files. Channels keep their order; nothing is mixed down or normalised.
+
+Every file is written under a temporary name in its own folder and renamed when complete. `streams` does the PyAV part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+import soundfile
+
+from visage_lite.streams import (
+    COPIED,
+    NEAR_S,
+    MediaError,
+    atomic,
+    check_complete,
+    declared_s,
+    decoded,
+    display_size,
+    encode_opus,
+    encode_video,
+    frames_between,
+    opus_stream,
+    output,
+    packets_between,
+    picture_of,
+    reading,
+    samples_of,
+    stream_of,
+    video_encoder,
+)
+
+CONTAINERS = {".opus": "opus", ".webm": "webm", ".mkv": "matroska", ".mp4": "mp4"}
+
+
+@dataclass(frozen=True)
+class Video:
+    """Frames of a video at a steady rate. Notebook: 01_dataset."""
+
+    frames: np.ndarray  # uint8 [F, H, W, 3], RGB, upright
+    rate: float  # frames per second; frame k was on show at start_s + k / rate
+    start_s: float  # where in the file frame 0 was taken, seconds
+    duration_s: float  # length of the part that was read, seconds
+    source_s: float  # length of the whole video, seconds
+    width: int  # pixels of the source as displayed, after rotation
+    height: int
+    codec: str  # such as "h264"
+
+
+def _on_show(timed: Iterator[tuple], rate: float, start_s: float, stop_s: float) -> Iterator[tuple]:
+    """(frame, None) for each instant start_s + k / rate before stop_s: the latest frame that had begun by then.
+
+    After the last, if the stream ended before stop_s, (None, end): where it ended, seconds.
+    """
+    shown, end, k = None, 0.0, 0
+    for frame, begin, frame_end in timed:
+        while shown is not None and start_s + k / rate < begin - NEAR_S:
+            if start_s + k / rate > stop_s - NEAR_S:
+                return
+            yield shown, None
+            k += 1
+        shown, end = frame, max(end, frame_end)
+    while shown is not None and start_s + k / rate < min(end, stop_s) - NEAR_S:
+        yield shown, None
+        k += 1
+    yield None, end
+
+
+def read_video(
+    path: str | Path,
+    rate: float = 4.0,
+    duration_s: float | None = None,
+    size: int | tuple[int, int] | None = None,
+    start_s: float = 0.0,
+    max_bytes: int = 2**31,
+) -> Video:
+    """Upright RGB frames of any video file at a steady rate, taken by time stamp.
+
+    Args:
+        path: a local video file in any container; sound is not needed.
+        rate: frames per second, > 0. At each instant k / rate the frame then on show is taken.
+        duration_s: read at most this many seconds; None reads to the end.
+        size: None keeps the displayed size; an int scales the shorter side to it and keeps the central square;
+            (width, height) scales to exactly that.
+        start_s: where to begin, seconds from the first frame, >= 0.
+        max_bytes: refuse to hold more than this.
+
+    Returns: Video with frames uint8 [F, H, W, 3]; F = ceil(seconds read * rate).
+
+    Raises: MediaError for a missing file, a folder, no video stream, a truncated or corrupt file, no frames,
+        a start after the end, or frames beyond `max_bytes`.
+
+    Differs: the released code writes the frames to disk with ffmpeg first. Notebook: 01_dataset.
+    """
+    if not rate > 0 or not start_s >= 0 or (duration_s is not None and not duration_s > 0):
+        raise MediaError(f"{path}: rate and duration must be > 0 and start >= 0; got {rate}, {duration_s}, {start_s}")
+    stop_s = start_s + duration_s if duration_s is not None else float("inf")
+    pictures, last, end = [], None, None
+    with reading(path) as container:
+        stream = stream_of(container, "video", path)
+        declared, aspect = declared_s(container, stream), stream.sample_aspect_ratio
+        for frame, ended in _on_show(decoded(container, stream, path, start_s), rate, start_s, stop_s):
+            end = ended
+            if frame is not None:
+                pictures.append(pictures[-1] if frame is last else picture_of(frame, aspect, size))
+                last = frame
+            if pictures and len(pictures) * pictures[0].nbytes > max_bytes:
+                raise MediaError(f"{path}: its frames need over {max_bytes / 2**30:.1f} GB; give a duration or a size")
+        if end is not None:
+            check_complete(path, end, stop_s, declared)
+        if last is None:
+            raise MediaError(f"{path}: " + (f"ends at {end:.2f} s; start before that" if end else "has no frames"))
+        width, height, _ = display_size(last, aspect)
+        stop_s, codec = stop_s if end is None else min(end, stop_s), stream.codec_context.name
+    return Video(np.stack(pictures), rate, start_s, stop_s - start_s, max(declared, stop_s), width, height, codec)
+
+
+def _late(container: av.container.InputContainer, frame: av.AudioFrame, rate: int) -> int:
+    """How many samples after the file's beginning its sound sets in."""
+    seconds = (frame.time or 0) - (container.start_time or 0) / av.time_base
+    return round(seconds * rate) if seconds > 2 * NEAR_S else 0
+
+
+def read_audio(path: str | Path, start_s: float = 0.0, duration_s: float | None = None) -> tuple[np.ndarray, int]:
+    """All channels of a file's sound, in the order in which they are stored, and the sample rate.
+
+    Time 0 is where the file begins: sound that sets in later gets silence before it, and the pre-skip of Opus is gone.
+
+    Args:
+        path: any container, a video too.
+        start_s: leave out what comes before, seconds.
+        duration_s: read at most this many seconds; None reads to the end.
+
+    Returns: (float32 [C, N], rate in Hz). Full scale is 1; float files may exceed it.
+
+    Raises: MediaError for a missing file, a folder, no sound, a truncated or corrupt file.
+
+    Notebook: 01_dataset.
+    """
+    blocks, count, late = [], 0, 0
+    with reading(path) as container:
+        stream = stream_of(container, "audio", path)
+        rate, declared = stream.codec_context.sample_rate, declared_s(container, stream)
+        first = round(start_s * rate)
+        stop = float("inf") if duration_s is None else round((start_s + duration_s) * rate)
+        for frame, _, _ in decoded(container, stream, path):
+            if not count:
+                late = _late(container, frame, rate)
+                blocks.append(np.zeros((len(frame.layout.channels), max(0, late - first)), np.float32))
+                count = late
+            blocks.append(samples_of(frame)[:, max(0, first - count) :])
+            count += frame.samples
+            if count >= stop:
+                break
+        padding = count - late - round(declared * rate)
+        if container.format.name.startswith("mov") and 0 < padding < rate / 10:
+            count -= padding  # MP4 states its length only in the edit list; the last packet decodes beyond it
+        check_complete(path, count / rate, stop / rate, declared)
+    if min(count, stop) <= first:
+        raise MediaError(f"{path}: its sound ends at {count / rate:.2f} s; start before that, or give another file")
+    return np.concatenate(blocks, axis=1)[:, : min(count, stop) - first], rate
+
+
+def _checked(foa: np.ndarray, path: str | Path, full_scale: bool) -> np.ndarray:
+    """foa as float32 [4, N]; with `full_scale`, MediaError where a sample lies outside [-1, 1]."""
+    foa = np.asarray(foa)
+    if foa.ndim != 2 or foa.shape[0] != 4 or foa.shape[1] == 0:
+        raise MediaError(f"{path}: not written: first-order ambisonics is [4, N] (W, Y, Z, X), got {list(foa.shape)}")
+    if not np.isfinite(foa).all():
+        raise MediaError(f"{path}: not written: the sound has values that are not finite; check what made it")
+    peak = float(np.abs(foa).max())
+    if full_scale and peak > 1:
+        raise MediaError(f"{path}: not written: it would clip (peak {peak:.3f}); divide by it or write a float32 WAV")
+    return foa.astype(np.float32)
+
+
+def write_foa(path: str | Path, foa: np.ndarray, rate: int, subtype: str = "float32") -> None:
+    """Writes first-order ambisonics, whole or not at all. The suffix of `path` says how.
+
+    `.wav`: 4 channels at `rate`, "float32" (any level) or "pcm24". `.opus`, `.webm`, `.mkv`, `.mp4`: Opus at 48 kHz
+    (resampled if needed), layout "ambisonic 1", channel mapping family 2.
+
+    Args:
+        path: file in an existing folder; an old file is replaced.
+        foa: [4, N] W, Y, Z, X in ambiX; full scale 1. Opus and pcm24 take no sample outside [-1, 1].
+        rate: Hz.
+        subtype: "float32" or "pcm24", for `.wav`.
+
+    Raises: MediaError for another suffix, another number of channels, values that are not finite or would clip,
+        a folder that cannot be written.
+
+    Source: RFC 8486 (ambisonics in Opus). Notebook: 01_dataset.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix == ".wav" and subtype in ("float32", "pcm24"):
+        foa = _checked(foa, path, full_scale=subtype == "pcm24")
+        with atomic(path) as temporary, open(temporary, "wb") as file:
+            subtype = {"float32": "FLOAT", "pcm24": "PCM_24"}[subtype]
+            soundfile.write(file, foa.T, rate, format="WAV", subtype=subtype)
+    elif suffix in CONTAINERS:
+        foa = _checked(foa, path, full_scale=True)
+        with atomic(path) as temporary, output(temporary, CONTAINERS[suffix]) as out:
+            encode_opus(out, opus_stream(out), foa, rate)
+    else:
+        raise MediaError(f"{path}: cannot write {suffix or 'no suffix'} as {subtype}; use .wav, .opus, .webm or .mp4")
+
+
+def mux(video_path: str | Path, foa: np.ndarray, rate: int, out_path: str | Path, start_s: float = 0.0) -> bool:
+    """Writes the picture of a video with first-order ambisonics as its only sound, whole or not at all.
+
+    The picture begins at start_s and ends with the sound (or where the video ends). Its stream is copied as it is if
+    the container takes its codec and start_s falls on a key frame; a copied stream may run on for the few frames
+    (mostly none) that others before the end need for decoding. Otherwise it is encoded again (H.264; VP9 in WebM).
+
+    Args:
+        video_path: the source; its own sound is left out.
+        foa: [4, N] W, Y, Z, X in ambiX, within [-1, 1].
+        rate: Hz; the file gets 48 kHz Opus as in `write_foa`.
+        out_path: `.mp4`, `.mkv` or `.webm`, in an existing folder, not the source.
+        start_s: second of the source at which the sound begins.
+
+    Returns: True if the video stream was copied.
+
+    Raises: MediaError as `read_video` and `write_foa` do.
+
+    Notebook: 01_dataset.
+    """
+    foa, container = _checked(foa, out_path, full_scale=True), CONTAINERS.get(Path(out_path).suffix.lower())
+    if container in (None, "opus"):
+        raise MediaError(f"{out_path}: a video with sound is .mp4, .mkv or .webm; change the suffix")
+    stop_s = start_s + foa.shape[1] / rate
+    with atomic(out_path) as temporary, reading(video_path) as source:
+        video = stream_of(source, "video", video_path)
+        copied = video.codec.name in COPIED[container]
+        packets = packets_between(source, video, video_path, start_s, stop_s) if copied else []
+        with output(temporary, container) as out:
+            picture = out.add_stream_from_template(video) if packets else video_encoder(out, container, video)
+            sound = opus_stream(out)
+            for packet in packets:
+                packet.stream = picture
+                out.mux(packet)
+            if not packets:
+                encode_video(out, picture, frames_between(video_path, start_s, stop_s))
+            encode_opus(out, sound, foa, rate)
+    return bool(packets)

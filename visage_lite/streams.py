@@ -1,0 +1,251 @@
+"""PyAV underneath `media`: local files opened, decoded and encoded, every failure told in one line."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import soxr
+
+OPUS_RATE = 48000  # Hz, the rate of every Opus file
+OPUS_BITS = 128000  # bits per second and channel
+OPUS_FRAME = 960  # samples, 20 ms
+# Video codecs that a container takes as they are; all others are encoded again.
+COPIED = {"mp4": {"h264", "hevc", "av1", "vp9", "mpeg4"}, "webm": {"vp8", "vp9", "av1"}}
+COPIED["matroska"] = COPIED["mp4"] | COPIED["webm"]
+VIDEO_CLOCK = 90000  # ticks per second of frames that are encoded again
+NEAR_S = 1e-3  # instants closer than this are the same: Matroska rounds its time stamps to 1 ms
+MISSING_S = 0.5  # a file that ends this much before the length it declares is called truncated
+PICTURE = int(av.stream.Disposition.attached_pic)
+
+
+class MediaError(ValueError):
+    """A file cannot be read or written. The message is one line: the file, what was wrong, what to do."""
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary path in the folder of `path`; renames it to `path` at the end, or removes it on any failure.
+
+    Raises: MediaError if the folder cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{secrets.token_hex(6)}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise MediaError(f"{path}: cannot be written ({reason}); choose an existing folder you may write to") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[av.container.InputContainer]:
+    """The opened file; whatever the decoder raises inside becomes a MediaError. Only local files are opened."""
+    path = Path(path)
+    if path.is_dir():
+        raise MediaError(f"{path}: is a folder; give a file")
+    if not path.is_file():
+        raise MediaError(f"{path}: no such file; check the name")
+    if path.stat().st_size == 0:
+        raise MediaError(f"{path}: is empty (0 bytes); copy or download it again")
+    try:
+        # "file:" and the whitelist keep a name or a playlist from opening anything on the network.
+        with av.open(f"file:{path.resolve()}", options={"protocol_whitelist": "file"}) as container:
+            yield container
+    except PermissionError as error:
+        raise MediaError(f"{path}: may not be read; change its permissions") from error
+    except (av.error.FFmpegError, EOFError) as error:
+        reason = str(getattr(error, "strerror", None) or error)
+        raise MediaError(f"{path}: truncated, corrupt or no media file ({reason}); copy or convert it again") from error
+
+
+def stream_of(container: av.container.InputContainer, kind: str, path: str | Path) -> av.stream.Stream:
+    """The first `kind` ("video", "audio") stream that can be decoded; cover art and still pictures do not count."""
+    streams = [s for s in container.streams if s.type == kind and not int(s.disposition) & PICTURE]
+    if kind == "video" and (container.format.name.endswith("_pipe") or container.format.name == "image2"):
+        raise MediaError(f"{path}: is a still picture; give a video")
+    if not streams:
+        raise MediaError(f"{path}: has no {kind} stream; give a file with one")
+    if streams[0].codec_context is None:
+        raise MediaError(f"{path}: its {kind} codec is not supported; convert it, for example to H.264 in MP4")
+    return streams[0]
+
+
+def decoded(
+    container: av.container.InputContainer, stream: av.stream.Stream, path: str | Path, start_s: float = 0.0
+) -> Iterator[tuple]:
+    """(frame, begin, end) of every frame from the key frame before start_s, seconds from the stream's first frame."""
+    stream.codec_context.options = {"err_detect": "explode"}  # an error, not a made-up picture, where data is damaged
+    stream.thread_type = "AUTO"
+    zero = float((stream.start_time or 0) * stream.time_base)
+    step = float(1 / stream.average_rate) if stream.type == "video" and stream.average_rate else 0.04
+    if start_s > 1:  # one second early: some containers look for the key frame by decoding time
+        container.seek(round((zero + start_s - 1) / stream.time_base), stream=stream)
+    end = 0.0
+    for frame in container.decode(stream):
+        begin = frame.time - zero if frame.time is not None else end
+        end = begin + (float(frame.duration * frame.time_base) if getattr(frame, "duration", 0) else step)
+        if frame.is_corrupt and end > start_s:
+            raise MediaError(f"{path}: damaged {begin:.2f} s after its start; copy or convert it again")
+        yield frame, begin, end
+
+
+def declared_s(container: av.container.InputContainer, stream: av.stream.Stream) -> float:
+    """The stream's length as the file states it, in seconds; 0 if it does not."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    text = stream.metadata.get("DURATION", "")  # Matroska: "00:00:10.000000000"
+    with suppress(ValueError):
+        hours, minutes, seconds = text.split(":")
+        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+    return container.duration / av.time_base if container.duration and len(container.streams) == 1 else 0.0
+
+
+def check_complete(path: str | Path, end: float, stop_s: float, declared: float) -> None:
+    """MediaError if the stream ended at `end` seconds, before both stop_s and the length it declares."""
+    if end and min(stop_s, declared) - end > MISSING_S:
+        raise MediaError(
+            f"{path}: truncated: it ends at {end:.2f} of {declared:.2f} s; copy it again or ask for less of it"
+        )
+
+
+def display_size(frame: av.VideoFrame, aspect: Fraction | None) -> tuple[int, int, int]:
+    """Width and height as displayed, and the quarter turns anticlockwise that make the frame upright."""
+    quarters = round(getattr(frame, "rotation", 0) / 90) % 4
+    width = max(1, round(frame.width * (aspect or 1)))
+    return (frame.height, width, quarters) if quarters % 2 else (width, frame.height, quarters)
+
+
+def picture_of(frame: av.VideoFrame, aspect: Fraction | None, size: int | tuple[int, int] | None) -> np.ndarray:
+    """One upright RGB picture, uint8 [H, W, 3]; `size` as in `read_video`."""
+    width, height, quarters = display_size(frame, aspect)
+    if isinstance(size, int):
+        scale = size / min(width, height)
+        width, height = max(size, round(width * scale)), max(size, round(height * scale))
+    elif size is not None:
+        width, height = size
+    stored = {"width": height, "height": width} if quarters % 2 else {"width": width, "height": height}
+    picture = np.rot90(frame.reformat(format="rgb24", interpolation="BICUBIC", **stored).to_ndarray(), quarters)
+    if isinstance(size, int):
+        top, left = (height - size) // 2, (width - size) // 2
+        picture = picture[top : top + size, left : left + size]
+    return np.ascontiguousarray(picture)
+
+
+def output(path: Path, container: str) -> av.container.OutputContainer:
+    """An open output file; in MP4, lengths are kept to the sample."""
+    options = {"movie_timescale": str(OPUS_RATE), "movflags": "faststart"} if container == "mp4" else {}
+    return av.open(f"file:{path}", "w", format=container, options=options)
+
+
+def opus_stream(out: av.container.OutputContainer) -> av.AudioStream:
+    """A new Opus stream of four ambisonic channels, each coded alone."""
+    stream = out.add_stream("libopus", rate=OPUS_RATE, layout="ambisonic 1", options={"mapping_family": "2"})
+    stream.bit_rate = 4 * OPUS_BITS
+    return stream
+
+
+def encode_opus(out: av.container.OutputContainer, stream: av.AudioStream, foa: np.ndarray, rate: int) -> None:
+    """Encodes foa [4, N] into `stream`, resampled to 48 kHz, to N * 48000 / rate samples."""
+    samples = round(foa.shape[1] * OPUS_RATE / rate)
+    foa = foa if rate == OPUS_RATE else soxr.resample(foa.T, rate, OPUS_RATE).T
+    foa = np.pad(foa, ((0, 0), (0, max(0, samples - foa.shape[1]))))[:, :samples]
+    for begin in range(0, samples, OPUS_FRAME):
+        block = np.ascontiguousarray(foa[:, begin : begin + OPUS_FRAME])
+        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="ambisonic 1")
+        frame.sample_rate, frame.pts, frame.time_base = OPUS_RATE, begin, Fraction(1, OPUS_RATE)
+        out.mux(stream.encode(frame))
+    out.mux(stream.encode(None))
+
+
+def samples_of(frame: av.AudioFrame) -> np.ndarray:
+    """The samples of a decoded frame in file order, float32 [C, N]; integers are scaled to [-1, 1)."""
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, len(frame.layout.channels)).T
+    if samples.dtype == np.uint8:
+        return (samples.astype(np.float32) - 128) / 128
+    scale = 1 if samples.dtype.kind == "f" else -float(np.iinfo(samples.dtype).min)
+    return (samples / scale).astype(np.float32)
+
+
+def _late(container: av.container.InputContainer, frame: av.AudioFrame, rate: int) -> int:
+    """How many samples after the file's beginning its sound sets in."""
+    seconds = (frame.time or 0) - (container.start_time or 0) / av.time_base
+    return round(seconds * rate) if seconds > 2 * NEAR_S else 0
+
+
+def packets_between(
+    source: av.container.InputContainer, video: av.VideoStream, path: str | Path, start_s: float, stop_s: float
+) -> list[av.Packet]:
+    """The coded frames on show from start_s to stop_s, time stamps from start_s; none if no key frame is there."""
+    base, found, wanted = video.time_base, [], 0
+    zero, length_s = (video.start_time or 0) + round(start_s / base), stop_s - start_s
+    if start_s > 0:
+        source.seek(zero, stream=video)
+    for packet in source.demux(video):
+        if packet.pts is None or packet.dts is None:
+            continue
+        packet.pts, packet.dts = packet.pts - zero, packet.dts - zero
+        if not found and (not packet.is_keyframe or abs(packet.pts * base) > NEAR_S):
+            return []
+        if packet.dts * base >= length_s - NEAR_S:  # whatever is on show before the end has been decoded by now
+            return found[:wanted]
+        if packet.pts >= 0:
+            found.append(packet)
+        if packet.pts * base < length_s - NEAR_S:
+            wanted = len(found)
+    end = max((float((p.pts + (p.duration or 0)) * base) for p in found), default=0.0)
+    check_complete(path, start_s + end, stop_s, declared_s(source, video))
+    return found[:wanted]
+
+
+def frames_between(path: str | Path, start_s: float, stop_s: float) -> Iterator[tuple[np.ndarray, float]]:
+    """(upright picture, seconds from start_s) of every frame on show from start_s to stop_s."""
+    with reading(path) as source:
+        video, end = stream_of(source, "video", path), 0.0
+        for frame, begin, end in decoded(source, video, path, start_s):
+            if begin >= stop_s - NEAR_S:
+                return
+            if end > start_s + NEAR_S:
+                yield picture_of(frame, video.sample_aspect_ratio, None), max(0.0, begin - start_s)
+        check_complete(path, end, stop_s, declared_s(source, video))
+    if end <= start_s + NEAR_S:
+        raise MediaError(f"{path}: " + (f"ends at {end:.2f} s; start before that" if end else "has no frames"))
+
+
+def video_encoder(out: av.container.OutputContainer, container: str, video: av.VideoStream) -> av.VideoStream:
+    """A new stream for frames that must be encoded again; its size is set with the first frame."""
+    options = {"crf": "18", "preset": "veryfast"}
+    if container == "webm":
+        options = {"crf": "30", "deadline": "realtime", "cpu-used": "8"}
+    name = "libvpx-vp9" if container == "webm" else "libx264"
+    stream = out.add_stream(name, rate=video.average_rate or 25, options=options)
+    stream.pix_fmt, stream.codec_context.time_base = "yuv420p", Fraction(1, VIDEO_CLOCK)
+    for tag in ("color_primaries", "color_trc", "colorspace"):
+        setattr(stream.codec_context, tag, 1)  # BT.709
+    return stream
+
+
+def encode_video(
+    out: av.container.OutputContainer, stream: av.VideoStream, shown: Iterator[tuple[np.ndarray, float]]
+) -> None:
+    """Encodes (picture, seconds) one by one into `stream`; the size is that of the first, made even."""
+    for k, (picture, seconds) in enumerate(shown):
+        if k == 0:
+            stream.width, stream.height = (side + side % 2 for side in (picture.shape[1], picture.shape[0]))
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame = frame.reformat(stream.width, stream.height, "yuv420p", dst_colorspace="ITU709")
+        frame.pts, frame.time_base = round(seconds * VIDEO_CLOCK), Fraction(1, VIDEO_CLOCK)
+        out.mux(stream.encode(frame))
+    out.mux(stream.encode(None))
