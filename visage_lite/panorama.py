@@ -1,0 +1,88 @@
+"""Equirectangular panorama and the pinhole view of a camera in it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from visage_lite.directions import Direction
+
+
+def camera_axes(camera: Direction) -> np.ndarray:
+    """The camera's own front, left and up, without roll, as rows on (front, left, up): float64 [3, 3]."""
+    front = camera.to_vector()
+    left = np.array([-np.sin(camera.azimuth), np.cos(camera.azimuth), 0.0])
+    return np.stack([front, left, np.cross(front, left)])
+
+
+def view_rays(camera: Direction, fov_deg: float = 90.0, size: int = 224, sampling: str = "centres") -> np.ndarray:
+    """Where each pixel of the camera's view looks.
+
+    Args:
+        camera: the centre of the view.
+        fov_deg: field of view, degrees, the same in both axes.
+        size: pixels along an edge.
+        sampling: "centres" of the pixels, or "as_released", their upper left corners.
+    Returns: unit vectors (front, left, up), float64 [size, size, 3]; row 0 is up, column 0 left.
+    Raises: ValueError if the field of view is not between 0 and 180 degrees.
+    Notebook: 01_dataset.
+    """
+    if not 0 < fov_deg < 180:
+        raise ValueError(f"the field of view must lie between 0 and 180 degrees, not {fov_deg}")
+    offset = {"centres": 0.5, "as_released": 0.0}[sampling]
+    edge = np.tan(np.radians(fov_deg / 2)) * (1 - 2 * (np.arange(size) + offset) / size)
+    front, left, up = camera_axes(camera)
+    rays = front + edge[None, :, None] * left + edge[:, None, None] * up
+    return rays / np.linalg.norm(rays, axis=-1, keepdims=True)
+
+
+def crop(panorama: np.ndarray, direction: Direction, fov_deg: float = 90.0, size: int = 224,
+         sampling: str = "centres") -> np.ndarray:
+    """The view of a camera inside a panorama, bilinearly sampled; it wraps round at the back.
+
+    Args:
+        panorama: uint8 [..., H, W, 3], equirectangular; the middle column is the front, the left edge behind.
+        direction: where the camera looks.
+        sampling: "centres", or "as_released": view and panorama are then sampled 0.5 and 1.5 pixels beside the centres.
+    Returns: uint8 [..., size, size, 3].
+    Raises: ValueError if the panorama has another shape or type.
+    Source: ViSAGe section 3.1. Notebook: 01_dataset.
+    """
+    panorama = np.asarray(panorama)
+    if panorama.ndim < 3 or panorama.shape[-1] != 3 or panorama.dtype != np.uint8:
+        raise ValueError(f"a panorama is uint8 [..., H, W, 3], not {panorama.dtype} {list(panorama.shape)}")
+    height, width = panorama.shape[-3:-1]
+    places, weights = _samples(direction, fov_deg, size, sampling, height, width)
+    flat = panorama.reshape(-1, height * width, 3)
+    out = np.empty((len(flat), size * size, 3), np.uint8)
+    for frame, target in zip(flat, out):
+        target[:] = (np.einsum("ps,psc->pc", weights, frame[places], dtype=np.float32) + 0.5).astype(np.uint8)
+    return out.reshape(*panorama.shape[:-3], size, size, 3)
+
+
+@lru_cache(maxsize=8)
+def _samples(direction: Direction, fov_deg: float, size: int, sampling: str, height: int,
+             width: int) -> tuple[np.ndarray, np.ndarray]:
+    """For every pixel of a view, four pixels of the panorama and their weights: int [size^2, 4], float32 [size^2, 4]."""
+    rays = view_rays(direction, fov_deg, size, sampling).reshape(-1, 3)
+    column = width * (0.5 - np.arctan2(rays[:, 1], rays[:, 0]) / (2 * np.pi))
+    row = height * (0.5 - np.arcsin(np.clip(rays[:, 2], -1, 1)) / np.pi)
+    if sampling == "as_released":  # indices counted from 1, used as if counted from 0; no wrap at the back
+        column, row = np.clip(column + 1, 1, width - 1), np.clip(row + 1, 1, height - 1)
+    else:
+        column, row = column - 0.5, np.clip(row - 0.5, 0, height - 1)
+    left, top = np.floor(column).astype(int), np.minimum(np.floor(row).astype(int), height - 2)
+    across, down = (column - left)[:, None], (row - top)[:, None]
+    columns, rows = (left[:, None] + [0, 1, 0, 1]) % width, top[:, None] + [0, 0, 1, 1]
+    weights = np.where([0, 1, 0, 1], across, 1 - across) * np.where([0, 0, 1, 1], down, 1 - down)
+    return rows * width + columns, weights.astype(np.float32)
+
+
+def pixel_of(direction: Direction, camera: Direction, fov_deg: float = 90.0, size: int = 224) -> tuple[float, float] | None:
+    """(column, row) at which a camera sees a direction, in pixels from the upper left corner; None if it does not."""
+    front, left, up = camera_axes(camera) @ direction.to_vector()
+    edge = np.tan(np.radians(fov_deg / 2))
+    if front <= 0 or max(abs(left), abs(up)) > edge * front:
+        return None
+    return float(size / 2 * (1 - left / (front * edge))), float(size / 2 * (1 - up / (front * edge)))
