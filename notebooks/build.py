@@ -29,6 +29,7 @@ FOLDER = Path(__file__).resolve().parent
 PAGES = FOLDER.parent / "build" / "tutorial"
 CELL_TIMEOUT_S = 300
 LARGEST_BYTES = 400_000
+SLIDER_NOTE = '<p class="note">A slider stands here in a running notebook (make lab).</p>'
 TEXTS = ("text/html", "text/markdown", "text/latex", "image/svg+xml", "text/plain")
 
 
@@ -44,7 +45,8 @@ def numbered(names: list[str] | None = None) -> list[Path]:
     found = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
     if not names:
         return found
-    chosen = [path for path in found for name in names if path.stem == Path(name).stem or path.stem.startswith(f"{name}_")]
+    wanted = {Path(name).stem for name in names}
+    chosen = [path for path in found if path.stem in wanted or path.stem[:2] in wanted]
     if len(chosen) != len(names):
         raise NotebookError(f"no such notebook among {', '.join(p.stem for p in found)}: {' '.join(names)}")
     return chosen
@@ -158,7 +160,8 @@ def refresh(paths: list[Path]) -> None:
     for path, notebook in zip(paths, execute(paths)):
         text = nbformat.writes(strip(notebook))
         if len(text.encode()) > LARGEST_BYTES:
-            raise NotebookError(f"{path.name}: {len(text.encode()) // 1000} kB, over {LARGEST_BYTES // 1000} kB: smaller or fewer pictures")
+            size, most = len(text.encode()) // 1000, LARGEST_BYTES // 1000
+            raise NotebookError(f"{path.name}: {size} kB, over {most} kB: draw smaller or fewer pictures")
         part = path.with_suffix(".ipynb.tmp")
         part.write_text(text + "\n", encoding="utf-8")
         part.replace(path)
@@ -213,46 +216,34 @@ def page(notebook: nbformat.NotebookNode, previous: str = "", following: str = "
     for cell in shown.cells:
         for output in cell.get("outputs", []):
             if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
-                output.data = nbformat.from_dict({"text/html": '<p class="note">A slider stands here in a running notebook (make lab).</p>'})
+                output.data = nbformat.from_dict({"text/html": SLIDER_NOTE})
         cell.outputs = _merged(cell.outputs) if cell.cell_type == "code" else []
     exporter = HTMLExporter(template_name="basic")
     exporter.register_filter("markdown2html", markdown_to_html)
     body, _ = exporter.from_notebook_node(shown)
-    links = [f'<a href="{previous}.html">← {previous}</a>' if previous else "", '<a href="index.html">all notebooks</a>']
-    links += [f'<a href="{following}.html">{following} →</a>' if following else ""]
-    bar = f"<nav>{' '.join(links)}</nav>"
+    back = f'<a href="{previous}.html">← {previous}</a>' if previous else "<span></span>"
+    on = f'<a href="{following}.html">{following} →</a>' if following else "<span></span>"
+    bar = f'<nav>{back} <a href="index.html">all notebooks</a> {on}</nav>'
     style = HtmlFormatter(style="default").get_style_defs(".highlight")
     return _document(header(notebook)["title"], f"{bar}{body}{bar}", style)
 
 
 def index(entries: list[dict[str, str]]) -> str:
     """The page that lists the notebooks: title, answer, minutes, and how long the run took."""
-    rows = "".join(
-        f'<li><a href="{e["name"]}.html">{html.escape(e["title"])}</a> <small>{e["minutes"]} minutes to read · ran in {e["seconds"]} s</small>'
-        f'<br>{markdown_to_html(e["answer"]).replace("<p>", "").replace("</p>", "")}</li>'
-        for e in entries
-    )
-    return _document("visage_lite", f"<h1>visage_lite: the tutorial</h1><p>Every page was just run here, on the toy preset. "
-                     f"Headphones on.</p><ol start='0'>{rows}</ol>", "")
+    rows = ""
+    for entry in entries:
+        answer = markdown_to_html(entry["answer"]).replace("<p>", "").replace("</p>", "")
+        rows += f'<dt><a href="{entry["name"]}.html">{html.escape(entry["title"])}</a></dt><dd>{answer}<br>'
+        rows += f'<small>{entry["minutes"]} minutes to read · ran in {entry["seconds"]} s</small></dd>'
+    intro = "<h1>visage_lite: the tutorial</h1><p>Every page was just run here, on the toy preset. Headphones on.</p>"
+    return _document("visage_lite: the tutorial", f"{intro}<dl>{rows}</dl>", "")
 
 
 def _document(title: str, body: str, style: str) -> str:
-    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-            f"<title>{html.escape(title)}</title><style>{STYLE}{style}</style></head><body><main>{body}</main></body></html>")
-
-
-STYLE = """
-:root { color-scheme: light }
-body { margin: 0; font: 16px/1.55 system-ui, sans-serif; color: #222; background: #fff }
-main { max-width: 50rem; margin: 0 auto; padding: 1rem }
-nav { display: flex; justify-content: space-between; font-size: .9rem; border-bottom: 1px solid #ddd; margin: 1rem 0; padding-bottom: .4rem }
-a { color: #0b5c8a } h1 { line-height: 1.2 } .anchor-link { display: none } li { margin: .8rem 0 } small, .note { color: #666 }
-pre { background: #f6f6f4; border-radius: 6px; padding: .6rem .8rem; overflow-x: auto; font-size: .85rem; line-height: 1.4; margin: .4rem 0 }
-code { font-size: .9em } .output_area pre { background: none; border-left: 3px solid #cfe3ee; border-radius: 0 } img { max-width: 100% }
-.prompt { display: none } table { border-collapse: collapse; font-size: .9rem } td, th { border: 1px solid #ddd; padding: .2rem .5rem; text-align: right }
-audio { width: 15rem; max-width: 100% } figcaption { font-size: .85rem } math[display=block] { margin: .8rem 0 }
-blockquote { margin: .6rem 0; padding: .1rem 1rem; border-left: 4px solid #e69f00; background: #fdf8ee }
-"""
+    style = (FOLDER / "page.css").read_text(encoding="utf-8") + style
+    meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head = f"<head>{meta}<title>{html.escape(title)}</title><style>{style}</style></head>"
+    return f'<!doctype html><html lang="en">{head}<body><main>{body}</main></body></html>\n'
 
 
 def tutorial(folder: Path = PAGES) -> list[nbformat.NotebookNode]:

@@ -104,7 +104,8 @@ def _directions(path: Path) -> pd.DataFrame:
         first = table.index[outside][0]
         raise ValueError(f"{path}: {outside.sum()} indices outside 0..90, 0..180, the first at {first}")
     table = table.astype("Int64")  # an integer that may be missing
-    return table.assign(elevation_deg=89.0 - 2.0 * table["elevation_index"], azimuth_deg=179.0 - 2.0 * table["azimuth_index"])
+    elevation_deg, azimuth_deg = 89.0 - 2.0 * table["elevation_index"], 179.0 - 2.0 * table["azimuth_index"]
+    return table.assign(elevation_deg=elevation_deg, azimuth_deg=azimuth_deg)
 
 
 def duplicates(table: pd.DataFrame) -> pd.DataFrame:

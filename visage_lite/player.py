@@ -129,7 +129,8 @@ def turn_head(foa: np.ndarray, rate: float) -> object:
         raise ValueError(f"a head turns inside FOA [4, N], not {list(foa.shape)}")
     from visage_lite.binaural import binauralise
 
-    turned = {f"head at {deg:+d}°".replace("+0", "0"): binauralise(foa, rate, yaw=math.radians(deg)) for deg in (90, 0, -90)}
+    places = {"head turned left, 90°": 90, "head straight": 0, "head turned right, −90°": -90}
+    turned = {label: binauralise(foa, rate, yaw=math.radians(deg)) for label, deg in places.items()}
     static = players(turned, rate)
     display({"image/png": _head_picture(foa, 0), "text/plain": "energy map, head straight"}, raw=True)
     display(static)

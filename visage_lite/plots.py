@@ -65,7 +65,7 @@ def energy_map(
 
 
 def energy_over_view(
-    frame: np.ndarray, energy: np.ndarray, camera: Direction | None = None, fov_deg: float = 90.0, ax: Axes | None = None,
+    frame: np.ndarray, energy: np.ndarray, camera: Direction | None = None, fov_deg: float = 90, ax: Axes | None = None,
 ) -> Axes:
     """Lay energy over what the camera sees.
 
@@ -246,7 +246,7 @@ def sphere_axes(directions: dict[str, Direction] | None = None, ax: Axes | None 
     turn = np.linspace(0, 2 * np.pi, 73)
     for height_deg in (-60, -30, 0, 30, 60):
         radius, height = np.cos(np.deg2rad(height_deg)), np.sin(np.deg2rad(height_deg))
-        ax.plot(radius * np.cos(turn), radius * np.sin(turn), height, color="#c0c0c0", lw=1.2 if height_deg == 0 else 0.5)
+        ax.plot(radius * np.cos(turn), radius * np.sin(turn), height, color="#c0c0c0", lw=0.5 if height_deg else 1.2)
     for yaw in np.deg2rad((0, 45, 90, 135)):
         ax.plot(np.cos(turn) * np.cos(yaw), np.cos(turn) * np.sin(yaw), np.sin(turn), color="#c0c0c0", lw=0.5)
     named = {"X front": (1, 0, 0), "Y left": (0, 1, 0), "Z up": (0, 0, 1)}
@@ -285,7 +285,8 @@ def pipeline(highlight: str | None = None, ax: Axes | None = None) -> Axes:
         ax.text(place * 1.3 + 0.5, 0.34, label, ha="center", va="center", fontsize=9, color=ink)
         ax.text(place * 1.3 + 0.5, 0.69, number, ha="center", va="center", fontsize=8, color=ink, fontweight="bold")
         if place:
-            ax.annotate("", (place * 1.3 - 0.03, 0.4), (place * 1.3 - 0.27, 0.4), arrowprops={"arrowstyle": "-|>", "color": "#808080"})
+            arrow = {"arrowstyle": "-|>", "color": "#808080"}
+            ax.annotate("", (place * 1.3 - 0.03, 0.4), (place * 1.3 - 0.27, 0.4), arrowprops=arrow)
     ax.set(xlim=(-0.05, 1.3 * len(STAGES) - 0.22), ylim=(-0.05, 0.87))
     ax.set_axis_off()
     return ax
