@@ -91,7 +91,7 @@ def mono_to_ambisonic(mono: Visage, channels: int = 4, seed: int = 0) -> Visage:
     What mono has not (direction, energy map) starts random, from `seed`.
 
     Raises: ValueError if `mono` is not a mono model.
-    Source: ViSAGe section 4.3. Notebook: 04_training.
+    Source: ViSAGe (arXiv 2506.12199), training. Notebook: 04_training.
     """
     if mono.config.channels != 1:
         raise ValueError(f"the model has {mono.config.channels} channels already: pass a mono one")

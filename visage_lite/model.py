@@ -32,8 +32,8 @@ class Visage(nn.Module):
         seed: of the random initial weights; None draws from PyTorch's global generator.
 
     Raises: ValueError if the width does not divide by the heads.
-    Source: ViSAGe section 4. Differs: the released code keeps a list of Q embeddings and Q heads and loops over them.
-    Notebook: 04_training.
+    Source: ViSAGe (arXiv 2506.12199), the encoder-decoder. Notebook: 04_training.
+    Differs: the released code keeps a list of Q embeddings and one of Q heads, and loops over them.
     """
 
     POSITION_OFFSET = 2  # the released weights keep two unused rows before the first step
@@ -88,7 +88,7 @@ class Visage(nn.Module):
             direction: [B, 3], the camera's (right, down, front) unit vector, or None.
         Returns: [B, F+2, D].
         Raises: ValueError on a wrong shape, more than max_frames frames, or a direction given to a mono model.
-        Source: ViSAGe section 4.1. Notebook: 04_training.
+        Source: ViSAGe (arXiv 2506.12199), visual and directional conditions. Notebook: 04_training.
         """
         self._check_conditions(clip, energy_map, direction)
         x = self.clip_projection(clip.to(self.dtype)) + self.encoder_positions[: clip.shape[1]]  # [B, F, D]
@@ -168,7 +168,7 @@ class Visage(nn.Module):
             labels: int64 [B, S, Q], -100 where there is nothing to predict.
         Returns: (total, a scalar; per_stream [Q], in nats, 0 for a stream without a label).
         Raises: ValueError if the shapes disagree.
-        Source: ViSAGe section 4.3. Notebook: 04_training.
+        Source: ViSAGe (arXiv 2506.12199), training. Notebook: 04_training.
         """
         if labels.shape != (*hidden.shape[:2], self.config.streams):
             raise ValueError(f"labels must be {[*hidden.shape[:2], self.config.streams]}, not {list(labels.shape)}")
@@ -216,7 +216,7 @@ class Visage(nn.Module):
             drop_visual: bool [B], clips that lose the CLIP features and the energy map.
             drop_direction: bool [B], clips that lose the direction.
         Returns: (clip, energy_map, direction) of the same shapes.
-        Source: ViSAGe section 4.3. Differs: the released code draws once for the whole batch, in evaluation too; here
+        Source: ViSAGe (arXiv 2506.12199). Differs: the released code draws once a batch, in evaluation too; here
         each clip has its own draw, and only the training loop draws. Notebook: 04_training.
         """
         clip = torch.where(drop_visual[:, None, None], self.null_clip, clip)

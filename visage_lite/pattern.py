@@ -31,7 +31,7 @@ class Pattern:
         channels: C, 4 for ambisonics (W first) or 1 for mono.
         codebooks: K, residual codebooks per channel.
 
-    Source: ViSAGe section 4.2. Notebook: 03_features, 04_training.
+    Source: ViSAGe (arXiv 2506.12199), the code generation pattern. Notebook: 03_features, 04_training.
     """
 
     channels: int
