@@ -211,7 +211,7 @@ def damaged(kind, folder):
         soundfile.write(folder / "a.wav", np.zeros((100, 4)), 8000)
         return folder / "a.wav", "no video stream"
     if kind == "still":
-        av.VideoFrame.from_ndarray(corners(), format="rgb24").save(folder / "a.png")
+        av.VideoFrame.from_ndarray(corners(), format="rgb24").save(str(folder / "a.png"))
         return folder / "a.png", "still picture"
     if kind in ("no frames", "header only"):
         with av.open(str(path), "w", format="matroska") as out:

@@ -22,7 +22,7 @@ COPIED["matroska"] = COPIED["mp4"] | COPIED["webm"]
 VIDEO_CLOCK = 90000  # ticks per second of frames that are encoded again
 NEAR_S = 1e-3  # instants closer than this are the same: Matroska rounds its time stamps to 1 ms
 MISSING_S = 0.5  # a file that ends this much before the length it declares is called truncated
-PICTURE = int(av.stream.Disposition.attached_pic)
+PICTURE = av.stream.Disposition.attached_pic
 
 
 class MediaError(ValueError):
@@ -71,7 +71,7 @@ def reading(path: str | Path) -> Iterator[av.container.InputContainer]:
 
 def stream_of(container: av.container.InputContainer, kind: str, path: str | Path) -> av.stream.Stream:
     """The first `kind` ("video", "audio") stream that can be decoded; cover art and still pictures do not count."""
-    streams = [s for s in container.streams if s.type == kind and not int(s.disposition) & PICTURE]
+    streams = [s for s in container.streams if s.type == kind and PICTURE not in s.disposition]
     if kind == "video" and (container.format.name.endswith("_pipe") or container.format.name == "image2"):
         raise MediaError(f"{path}: is a still picture; give a video")
     if not streams:
