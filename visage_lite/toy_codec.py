@@ -157,13 +157,13 @@ def nearest_centre(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 def fit_shapes(fields: list[np.ndarray], hop: int, codebooks: int, vocab: int, rng: np.random.Generator,
                points: int = 60000, rounds: int = 20) -> np.ndarray:
-    """Residual k-means of the unit shapes of sound fields.
+    """Residual k-means of the unit shapes of W; those of a point source's other channels are the same.
 
     Args: fields: float arrays [C, N]. codebooks: K, one of them for the gain. points: frames drawn to fit on.
         rounds: Lloyd's iterations.
     Returns: float32 [K-1, vocab, hop].
     """
-    split = [gain_and_shape(mdct(field, hop)) for field in fields]
+    split = [gain_and_shape(mdct(field[:1], hop)) for field in fields]
     residual = np.concatenate([shape[level >= 0] for level, _, shape in split])
     residual = residual[rng.permutation(len(residual))[:points]]
     shapes = []
