@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+
 def background(seed: int, rays: np.ndarray) -> np.ndarray:
-    """The colours [M, 3] along `rays` [M, 3] of a muted backdrop that differs with every seed: smooth waves, and a sky brighter or darker than the ground."""
+    """A muted backdrop that differs with every seed: its colours [M, 3] along `rays` [M, 3], 0 to 255.
+
+    Smooth waves over the sphere, and a sky that is brighter or darker than the ground.
+    """
     rng = np.random.default_rng([seed, 1])
     colour = rng.uniform(70, 170) + rng.uniform(-25, 25, 3) + np.tanh(6 * rays[:, 2:]) * rng.uniform(-25, 25, 3)
     colour = colour.astype(np.float32)

@@ -101,11 +101,18 @@ class Scene:
         return np.stack(angles(self.sources[0].vectors(times) @ _camera_axes(self.camera).T), axis=-1)
 
     def caption(self, time_s: float | None = None) -> str:
-        """A sentence on what is seen where, such as "a red drum, upper left", at `time_s` (default: mid-clip)."""
+        """A sentence on what is seen where, such as "a red drum, upper far left".
+
+        With `time_s` it is about that moment and says also whether the object is "loud", "soft" or "quiet" then.
+        """
         left, up = np.degrees(self.view_angles(np.asarray(self.duration_s / 2 if time_s is None else time_s)))
-        column = "left" if left > 10 else "right" if left < -10 else "centre"
-        row = "upper" if up > 10 else "lower" if up < -10 else "middle"
-        return f"a {COLOURS[self.kind][0]} {self.kind}, {row} {column}"
+        column = ("far left", "left", "centre", "right", "far right")[np.searchsorted([-22, -7, 7, 22], -left)]
+        row = ("top", "upper", "middle", "lower", "bottom")[np.searchsorted([-20, -7, 7, 20], -up)]
+        words = f"a {COLOURS[self.kind][0]} {self.kind}, {row} {column}"
+        if time_s is None:
+            return words
+        active = self.sources[0].activity(np.asarray(time_s))
+        return f"{words}, {('quiet', 'soft', 'loud')[np.searchsorted([0.25, 0.6], active)]}"
 
     def foa(self, sample_rate: int) -> np.ndarray:
         """The exact sound field of the scene.
