@@ -131,7 +131,7 @@ def test_frames_stand_side_by_side_with_their_times():
 
 
 EVERY = {
-    "energy_map": lambda ax: plots.energy_map(np.random.default_rng(0).random((90, 180)), ax=ax),
+    "energy_map": lambda ax: plots.energy_map(ambisonics.energy_map(ambisonics.encode(NOISE, 1.0, 0.3)), ax=ax),
     "energy_over_view": lambda ax: plots.energy_over_view(np.zeros((32, 32, 3), np.uint8), np.ones(49), ax=ax),
     "waveforms": lambda ax: plots.waveforms(np.stack([NOISE] * 4), 8000, ax=ax),
     "spectrogram": lambda ax: plots.spectrogram(NOISE, 8000, ax=ax),

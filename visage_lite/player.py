@@ -33,7 +33,7 @@ class Players:
         """The players as HTML: one `<audio>` a sound, 16-bit PCM WAV inside, nothing to load."""
         rows = "".join(
             f'<figure style="margin:0 1em .6em 0;display:inline-block"><figcaption>{escape(label)}</figcaption>'
-            f'<audio controls preload="auto" src="{data_url(sound, self.rate, self.gain)}"></audio></figure>'
+            f'<audio controls preload="auto" src="{_data_url(sound, self.rate, self.gain)}"></audio></figure>'
             for label, sound in self.sounds.items()
         )
         return f'<div class="players">{rows}</div>'
@@ -102,7 +102,7 @@ def wav_bytes(sound: np.ndarray, rate: int, gain: float = 1.0) -> bytes:
     return buffer.getvalue()
 
 
-def data_url(sound: np.ndarray, rate: int, gain: float = 1.0) -> str:
+def _data_url(sound: np.ndarray, rate: int, gain: float = 1.0) -> str:
     """The WAV of `wav_bytes` as a `data:` address that a page can play without loading anything."""
     return "data:audio/wav;base64," + base64.b64encode(wav_bytes(sound, rate, gain)).decode()
 

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
+from matplotlib.ticker import MaxNLocator
 
 from visage_lite.directions import Direction
 from visage_lite.pattern import Pattern
@@ -22,10 +23,10 @@ STAGES = {
 }
 
 
-def _axes(ax: Axes | None, width: float, height: float) -> Axes:
+def _axes(ax: Axes | None, width: float, height: float, layout: str = "constrained") -> Axes:
     if ax is not None:
         return ax
-    return plt.subplots(figsize=(width, height), dpi=80, layout="constrained")[1]
+    return plt.subplots(figsize=(width, height), dpi=80, layout=layout)[1]
 
 
 def energy_map(
@@ -55,7 +56,8 @@ def energy_map(
     if panorama is not None:
         grey = np.asarray(panorama).mean(axis=-1)
         ax.imshow(grey, extent=(180, -180, -90, 90), cmap="gray", vmin=0, vmax=255, aspect="auto")
-    image = ax.imshow(filled, extent=extent, cmap="magma", vmin=0, aspect="auto", alpha=1 if panorama is None else 0.6)
+    alpha = None if panorama is None else _see_through(filled)
+    image = ax.imshow(filled, extent=extent, cmap="magma", vmin=0, aspect="auto", alpha=alpha)
     if direction is not None:
         ax.plot(direction.azimuth_deg, direction.elevation_deg, "o", ms=12, mfc="none", mec="#56b4e9", mew=2.2)
     ax.set(xlim=(180, -180), ylim=(-90, 90), xlabel="azimuth", ylabel="elevation (°)", yticks=(-90, -45, 0, 45, 90))
@@ -91,13 +93,19 @@ def energy_over_view(
         energy, smooth = _in_view(energy, camera, fov_deg, width), "bilinear"
     else:
         raise ValueError(f"energy is [49], or [H, W] together with camera=Direction(...), not {list(energy.shape)}")
-    ax = _axes(ax, 3.4, 3.0)
+    ax = _axes(ax, 3.9, 3.0, layout="compressed")  # the picture is square, and "constrained" would cut a label
     extent = (0, width, height, 0)
     ax.imshow(frame, extent=extent)
-    image = ax.imshow(energy, extent=extent, cmap="viridis", alpha=0.55, vmin=0, interpolation=smooth)
-    ax.set(xlabel="column (pixels)", ylabel="row (pixels)")
+    image = ax.imshow(energy, extent=extent, cmap="viridis", vmin=0, interpolation=smooth, alpha=_see_through(energy))
+    ax.set(xlabel="column (pixels)", xticks=(0, width // 2, width))
+    ax.set(ylabel="row (pixels)", yticks=(0, height // 2, height))
     ax.figure.colorbar(image, ax=ax, label="energy", fraction=0.046, pad=0.03)
     return ax
+
+
+def _see_through(levels: np.ndarray) -> np.ndarray:
+    """How much each place covers the picture under it: what is loud covers it, what is quiet lets it through."""
+    return 0.15 + 0.6 * levels / (levels.max() or 1.0)
 
 
 def _in_view(levels: np.ndarray, camera: Direction, fov_deg: float, size: int) -> np.ndarray:
@@ -218,7 +226,7 @@ def code_grid(codes: Pattern | np.ndarray, ax: Axes | None = None, pad_id: int |
         shown = np.where(ids[:steps] == pad_id, np.nan, ids[:steps].astype(float))
         label, channels = "code", 4 if ids.shape[1] % 4 == 0 else 1
         books = ids.shape[1] // channels
-    ax = _axes(ax, 1.6 + 0.42 * len(shown), 0.9 + 0.11 * shown.shape[1] + 0.15 * channels)
+    ax = _axes(ax, 1.6 + 0.45 * len(shown), 1.0 + 0.09 * shown.shape[1])
     image = ax.pcolormesh(shown.T, cmap="viridis", edgecolors="white", linewidth=0.6)
     for channel in range(1, channels):
         ax.axhline(channel * books, color="#404040", linewidth=1)
@@ -226,7 +234,7 @@ def code_grid(codes: Pattern | np.ndarray, ax: Axes | None = None, pad_id: int |
     ax.set_yticks((np.arange(channels) + 0.5) * books, names)
     ax.set(xlabel="pattern step", ylabel=f"channel, {books} codebooks each", ylim=(shown.shape[1], 0))
     ax.set_xticks(np.arange(len(shown)) + 0.5, np.arange(len(shown)))
-    ax.figure.colorbar(image, ax=ax, label=label, fraction=0.05, pad=0.02)
+    ax.figure.colorbar(image, ax=ax, label=label, fraction=0.05, pad=0.02, ticks=MaxNLocator(integer=True))
     return ax
 
 
