@@ -10,7 +10,7 @@ import soxr
 from visage_lite.ambisonics import encode
 from visage_lite.directions import Direction, angles, unit_vector
 from visage_lite.looks import background, outline_and_shade
-from visage_lite.panorama import view_rays
+from visage_lite.panorama import camera_axes, view_rays
 
 SYNTHESIS_RATE = 48000  # Hz, the rate at which sounds are made before they are resampled
 COLOURS = {  # each kind's colour: its name in captions, and red, green, blue
@@ -98,7 +98,7 @@ class Scene:
 
     def view_angles(self, times: np.ndarray) -> np.ndarray:
         """Where the first object is in the camera's view: [..., 2], radians left and up of the view's centre."""
-        return np.stack(angles(self.sources[0].vectors(times) @ _camera_axes(self.camera).T), axis=-1)
+        return np.stack(angles(self.sources[0].vectors(times) @ camera_axes(self.camera).T), axis=-1)
 
     def caption(self, time_s: float | None = None) -> str:
         """A sentence on what is seen where, such as "a red drum, upper far left".
@@ -137,7 +137,7 @@ class Scene:
 
     def panorama(self, width: int = 896, height: int = 448) -> np.ndarray:
         """The whole sphere around the camera, equirectangular: uint8 [F, height, width, 3]."""
-        azimuth = np.pi * (1 - 2 * (np.arange(width) + 0.5) / width)
+        azimuth = np.pi * (1 - 2 * (np.arange(width) + 0.5) / width)  # left edge behind, left positive
         elevation = np.pi * (0.5 - (np.arange(height) + 0.5) / height)
         return self.render(unit_vector(azimuth[None, :], elevation[:, None]))
 
@@ -181,7 +181,7 @@ def make_scene(
     camera = Direction(rng.uniform(-np.pi, np.pi), rng.uniform(-np.pi / 4, np.pi / 4))
     places = rng.uniform(-1, 1, (2, 2)) * np.radians([35, 30])  # start and end, left and up in the view
     places = places if moving else places[[0, 0]]
-    start, end = (Direction.from_vector(unit_vector(*place) @ _camera_axes(camera)) for place in places)
+    start, end = (Direction.from_vector(unit_vector(*place) @ camera_axes(camera)) for place in places)
     period_s = rng.uniform(*PERIODS_S[kind])
     source = Source(
         kind, start, start if not moving else end, float(duration_s),
@@ -235,19 +235,12 @@ def _fit(signal: np.ndarray, samples: int) -> np.ndarray:
     return np.pad(signal[:samples], (0, max(0, samples - len(signal))))
 
 
-def _camera_axes(camera: Direction) -> np.ndarray:
-    """The camera's own front, left and up as rows: [3, 3]; no roll."""
-    front = camera.to_vector()
-    left = np.array([-np.sin(camera.azimuth), np.cos(camera.azimuth), 0.0])
-    return np.stack([front, left, np.cross(front, left)])
-
-
 def _draw(frame: np.ndarray, rays: np.ndarray, source: Source, time_s: float, centre: np.ndarray) -> None:
     """Draw the object into `frame` [M, 3], in place, along the rays that meet it."""
     near = np.flatnonzero(rays @ centre.astype(np.float32) > np.cos(1.25 * source.radius))
     if not len(near):
         return
-    front, left, up = _camera_axes(Direction.from_vector(centre)) @ rays[near].T.astype(float)
+    front, left, up = camera_axes(Direction.from_vector(centre)) @ rays[near].T.astype(float)
     across = np.hypot(left, up)
     scale = np.arctan2(across, front) / np.maximum(across, 1e-9) / source.radius
     x, y = -left * scale, up * scale  # right and up on the sphere, in units of the object's radius
