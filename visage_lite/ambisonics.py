@@ -1,7 +1,7 @@
-"""First-order ambisonics: a sound field in four channels. Encode, turn, mirror, listen toward a direction, and map its energy.
+"""First-order ambisonics: a sound field in four channels. Encode, turn, mirror, listen toward a direction, map energy.
 
-Inside the package a field is always ambiX: channels W, Y, Z, X (ACN order) with SN3D weights, so that a source of signal s
-has W = s, Y = s sin(az) cos(el), Z = s sin(el), X = s cos(az) cos(el). Y points left, Z up, X to the front.
+Inside the package a field is always ambiX: channels W, Y, Z, X (ACN order) with SN3D weights, so that a source of
+signal s has W = s, Y = s sin(az) cos(el), Z = s sin(el), X = s cos(az) cos(el). Y points left, Z up, X to the front.
 `convert` is the only door to other conventions.
 """
 
@@ -13,7 +13,9 @@ from visage_lite.directions import Direction, unit_vector
 
 CONVENTIONS = ("ambix", "n3d", "fuma")
 MIRRORS = {"left-right": 1, "up-down": 2, "front-back": 3}  # axis -> the channel (Y, Z, X) that changes its sign
-BEAMS = {"omni": 1.0, "subcardioid": 0.7, "cardioid": 0.5, "supercardioid": 0.37, "hypercardioid": 0.25, "figure-eight": 0.0}
+BEAMS = {
+    "omni": 1.0, "subcardioid": 0.7, "cardioid": 0.5, "supercardioid": 0.37, "hypercardioid": 0.25, "figure-eight": 0.0,
+}
 
 
 def encode(signal: np.ndarray, azimuth: np.ndarray | float, elevation: np.ndarray | float) -> np.ndarray:
@@ -131,7 +133,7 @@ def convert(foa: np.ndarray, source: str = "ambix", target: str = "ambix") -> np
 
 
 def covariance(foa: np.ndarray) -> np.ndarray:
-    """Mean products of the channels, all that the energy map needs to know of a field: [..., 4, N] -> float64 [..., 4, 4]."""
+    """Mean products of the channels, all that the energy map needs to know: [..., 4, N] -> float64 [..., 4, 4]."""
     foa = _field(foa).astype(float)
     return foa @ np.swapaxes(foa, -1, -2) / foa.shape[-1]
 
@@ -162,14 +164,16 @@ def energy_map(foa: np.ndarray, height: int = 90, width: int = 180, weighting: s
         foa: [..., 4, N].
         weighting: "sn3d", or "as_released" (see `map_grid`).
     Returns: float64 [..., height, width].
-    Source: ViSAGe section 3.3. Differs: computed from the 4 x 4 covariance, not from N samples in every cell.
-    Notebook: 02_ambisonics, 06_evaluation.
+    Source: ViSAGe (arXiv 2506.12199), spatial metrics. Differs: computed from the 4 x 4 covariance, not from N samples
+    in every cell. Notebook: 02_ambisonics, 06_evaluation.
     """
     return energy_map_of_covariance(covariance(foa), height, width, weighting)
 
 
-def energy_map_of_covariance(matrix: np.ndarray, height: int = 90, width: int = 180, weighting: str = "sn3d") -> np.ndarray:
-    """The energy map of fields known by their covariance [..., 4, 4]: sqrt(y' R y) in each cell, [..., height, width]."""
+def energy_map_of_covariance(
+    matrix: np.ndarray, height: int = 90, width: int = 180, weighting: str = "sn3d",
+) -> np.ndarray:
+    """Energy maps from covariances R [..., 4, 4]: sqrt(y' R y) in each cell, [..., height, width]."""
     grid = map_grid(height, width, weighting).reshape(4, -1)
     pairs = (grid[:, None] * grid[None]).reshape(16, -1)  # [16, cells]
     power = np.asarray(matrix).reshape(*np.shape(matrix)[:-2], 16) @ pairs
@@ -177,7 +181,7 @@ def energy_map_of_covariance(matrix: np.ndarray, height: int = 90, width: int = 
 
 
 def intensity_direction(foa: np.ndarray) -> np.ndarray:
-    """Where the sound comes from on the whole: the unit vector (front, left, up) of the mean acoustic intensity W (X, Y, Z).
+    """Where the sound comes from on the whole: the unit vector (front, left, up) of the mean intensity W (X, Y, Z).
 
     Args: foa: [..., 4, N].
     Returns: float64 [..., 3]; zeros where the field is silent or comes from everywhere alike.
@@ -186,6 +190,49 @@ def intensity_direction(foa: np.ndarray) -> np.ndarray:
     intensity = covariance(foa)[..., 0, [3, 1, 2]]
     length = np.linalg.norm(intensity, axis=-1, keepdims=True)
     return np.divide(intensity, length, out=np.zeros_like(intensity), where=length > 0)
+
+
+def pan_mono(signal: np.ndarray, direction: Direction, mode: str = "corrected") -> np.ndarray:
+    """A mono signal placed at a direction: the second stage of the two-stage baselines.
+
+    Args:
+        signal: [N].
+        mode: "corrected" is `encode`; "as_released" counts the azimuth to the right, which swaps left and right, and
+            makes Y, Z and X louder by sqrt(2), the gain of another convention.
+    Returns: [4, N].
+    Raises: ValueError if the mode has another name.
+    Source: ViSAGe (arXiv 2506.12199), baselines. Notebook: 02_ambisonics.
+    """
+    if mode == "corrected":
+        return encode(signal, direction.azimuth, direction.elevation)
+    if mode != "as_released":
+        raise ValueError(f"no mode {mode!r}: choose corrected or as_released")
+    gains = np.array([[1], [2**0.5], [2**0.5], [2**0.5]])
+    foa = encode(signal, -direction.azimuth, direction.elevation)
+    return (foa * gains).astype(foa.dtype)
+
+
+def decode_mono(foa: np.ndarray, direction: Direction, mode: str = "corrected") -> np.ndarray:
+    """What the semantic metrics listen to: W + Y y + Z z + X x toward the camera's direction, gain 2 straight ahead.
+
+    Args:
+        foa: [..., 4, N].
+        mode: "corrected"; "as_released_truth", which swaps left and right (gain 0 for a source 90 degrees to the left,
+            seen by a camera that looks there); "as_released_generated", which also multiplies X and Y where it should
+            add them. The released code decodes the truth in one way and what was generated in the other.
+    Returns: [..., N].
+    Raises: ValueError if the mode has another name.
+    Source: ViSAGe (arXiv 2506.12199), semantic metrics. Notebook: 02_ambisonics.
+    """
+    if mode not in ("corrected", "as_released_truth", "as_released_generated"):
+        raise ValueError(f"no mode {mode!r}: choose corrected, as_released_truth or as_released_generated")
+    foa = _field(foa)
+    azimuth = direction.azimuth if mode == "corrected" else -direction.azimuth
+    front, left, up = unit_vector(azimuth, direction.elevation)
+    w, y, z, x = np.moveaxis(foa, -2, 0)
+    if mode == "as_released_generated":  # x cos(el) cos(az) / cos(el) * sin(az) y
+        return (w + np.cos(azimuth) * np.sin(azimuth) * x * y + up * z).astype(foa.dtype)
+    return (w + left * y + up * z + front * x).astype(foa.dtype)
 
 
 def _field(foa: np.ndarray) -> np.ndarray:

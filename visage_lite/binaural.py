@@ -1,4 +1,4 @@
-"""First-order ambisonics on headphones, through the computed response of a rigid sphere: nothing is measured or downloaded.
+"""First-order ambisonics on headphones, through the computed response of a rigid sphere: nothing to download.
 
 The response of a rigid sphere at the ear depends only on the angle between the source and the ear's axis, so each ear
 needs two filters: one for W and one for the figure-eight that points at the ear. With the ears at +90 and -90 degrees,
@@ -29,7 +29,8 @@ def binauralise(foa: np.ndarray, sample_rate: int, yaw: float = 0.0) -> np.ndarr
         yaw: radians, how far the listener's head is turned to the left.
     Returns: float32 [2, N], left and right, in time with the input.
     Raises: ValueError if foa is not [4, N].
-    Source: rigid sphere, Duda and Martens 1998; magnitude least squares, Schoerkhuber et al. 2018. Notebook: 02_ambisonics.
+    Source: rigid sphere, Duda and Martens 1998; magnitude least squares, Schoerkhuber et al. 2018.
+    Notebook: 02_ambisonics.
     """
     foa = np.asarray(foa)
     if foa.ndim != 2 or foa.shape[0] != 4 or foa.shape[1] == 0:
@@ -57,8 +58,8 @@ def ear_filters(sample_rate: int) -> tuple[np.ndarray, int]:
 def first_order_response(frequencies: np.ndarray) -> np.ndarray:
     """How W and the figure-eight toward the ear count at each frequency: complex [2, n].
 
-    Low: the first two terms of the sphere's series. High, where two terms cannot be right in phase as well: the two that
-    come nearest to the magnitude of the full series over all directions, in the phase of the first term.
+    Low: the first two terms of the sphere's series. High, where two terms cannot be right in phase as well: the two
+    that come nearest to the magnitude of the full series over all directions, in the phase of the first term.
 
     Args: frequencies: Hz, [n], greater than 0.
     """

@@ -5,8 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from visage_lite.directions import Direction
+
+SAMPLINGS = {"centres": 0.5, "as_released": 0.0}  # the place inside a pixel that stands for it
 
 
 def camera_axes(camera: Direction) -> np.ndarray:
@@ -25,12 +28,14 @@ def view_rays(camera: Direction, fov_deg: float = 90.0, size: int = 224, samplin
         size: pixels along an edge.
         sampling: "centres" of the pixels, or "as_released", their upper left corners.
     Returns: unit vectors (front, left, up), float64 [size, size, 3]; row 0 is up, column 0 left.
-    Raises: ValueError if the field of view is not between 0 and 180 degrees.
+    Raises: ValueError if the field of view is not between 0 and 180 degrees, or the sampling has another name.
     Notebook: 01_dataset.
     """
     if not 0 < fov_deg < 180:
         raise ValueError(f"the field of view must lie between 0 and 180 degrees, not {fov_deg}")
-    offset = {"centres": 0.5, "as_released": 0.0}[sampling]
+    if sampling not in SAMPLINGS:
+        raise ValueError(f"no sampling {sampling!r}: choose one of {', '.join(SAMPLINGS)}")
+    offset = SAMPLINGS[sampling]
     edge = np.tan(np.radians(fov_deg / 2)) * (1 - 2 * (np.arange(size) + offset) / size)
     front, left, up = camera_axes(camera)
     rays = front + edge[None, :, None] * left + edge[:, None, None] * up
@@ -47,24 +52,23 @@ def crop(panorama: np.ndarray, direction: Direction, fov_deg: float = 90.0, size
         sampling: "centres", or "as_released": view and panorama are then sampled 0.5 and 1.5 pixels beside the centres.
     Returns: uint8 [..., size, size, 3].
     Raises: ValueError if the panorama has another shape or type.
-    Source: ViSAGe section 3.1. Notebook: 01_dataset.
+    Source: ViSAGe, the data set. Differs: "as_released" is what its crops were; "centres" shows what is at each pixel.
+    Notebook: 01_dataset.
     """
     panorama = np.asarray(panorama)
     if panorama.ndim < 3 or panorama.shape[-1] != 3 or panorama.dtype != np.uint8:
         raise ValueError(f"a panorama is uint8 [..., H, W, 3], not {panorama.dtype} {list(panorama.shape)}")
     height, width = panorama.shape[-3:-1]
-    places, weights = _samples(direction, fov_deg, size, sampling, height, width)
-    flat = panorama.reshape(-1, height * width, 3)
-    out = np.empty((len(flat), size * size, 3), np.uint8)
-    for frame, target in zip(flat, out):
-        target[:] = (np.einsum("ps,psc->pc", weights, frame[places], dtype=np.float32) + 0.5).astype(np.uint8)
+    mixing = _mixing(direction, fov_deg, size, sampling, height, width)
+    out = np.empty((panorama.size // (height * width * 3), size * size, 3), np.uint8)
+    for frame, view in zip(panorama.reshape(-1, height * width, 3), out):
+        view[:] = mixing @ frame.astype(np.float32) + 0.5
     return out.reshape(*panorama.shape[:-3], size, size, 3)
 
 
 @lru_cache(maxsize=8)
-def _samples(direction: Direction, fov_deg: float, size: int, sampling: str, height: int,
-             width: int) -> tuple[np.ndarray, np.ndarray]:
-    """For every pixel of a view, four pixels of the panorama and their weights: int [size^2, 4], float32 [size^2, 4]."""
+def _mixing(direction: Direction, fov_deg: float, size: int, sampling: str, height: int, width: int) -> csr_matrix:
+    """Each pixel of a view as a mean of four pixels of the panorama: sparse float32 [size^2, height * width]."""
     rays = view_rays(direction, fov_deg, size, sampling).reshape(-1, 3)
     column = width * (0.5 - np.arctan2(rays[:, 1], rays[:, 0]) / (2 * np.pi))
     row = height * (0.5 - np.arcsin(np.clip(rays[:, 2], -1, 1)) / np.pi)
@@ -76,11 +80,19 @@ def _samples(direction: Direction, fov_deg: float, size: int, sampling: str, hei
     across, down = (column - left)[:, None], (row - top)[:, None]
     columns, rows = (left[:, None] + [0, 1, 0, 1]) % width, top[:, None] + [0, 0, 1, 1]
     weights = np.where([0, 1, 0, 1], across, 1 - across) * np.where([0, 0, 1, 1], down, 1 - down)
-    return rows * width + columns, weights.astype(np.float32)
+    starts = np.arange(0, 4 * len(rays) + 1, 4)
+    places = (rows * width + columns).ravel()
+    return csr_matrix((weights.ravel().astype(np.float32), places, starts), shape=(len(rays), height * width))
 
 
-def pixel_of(direction: Direction, camera: Direction, fov_deg: float = 90.0, size: int = 224) -> tuple[float, float] | None:
-    """(column, row) at which a camera sees a direction, in pixels from the upper left corner; None if it does not."""
+def pixel_of(
+    direction: Direction, camera: Direction, fov_deg: float = 90.0, size: int = 224,
+) -> tuple[float, float] | None:
+    """(column, row) at which a camera sees a direction, in pixels from the upper left corner; None if it does not.
+
+    Args: fov_deg, size: the camera's view, as in `crop`.
+    Notebook: 01_dataset.
+    """
     front, left, up = camera_axes(camera) @ direction.to_vector()
     edge = np.tan(np.radians(fov_deg / 2))
     if front <= 0 or max(abs(left), abs(up)) > edge * front:

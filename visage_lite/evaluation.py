@@ -1,0 +1,207 @@
+"""How well a sound field is placed: energy maps compared by correlation (CC) and AUC-Judd, and the direction's error.
+
+A map that is the same everywhere (silence, or sound from all around alike) tells no direction. As a prediction it
+scores what guessing scores: CC 0, AUC 0.5, a direction error of 90 degrees. As the truth it cannot judge anything: its
+window is left out and counted. No score is ever NaN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.stats import rankdata
+
+from visage_lite.ambisonics import energy_map
+from visage_lite.directions import unit_vector
+
+MODES = ("corrected", "as_released")
+WINDOWS_S = {"all": None, "1fps": 1.0, "5fps": 0.2}  # how long a piece of sound one energy map covers; None: all of it
+FLAT = 1e-9  # a map whose standard deviation is under this part of its mean tells no direction
+
+
+@dataclass(frozen=True)
+class SpatialScore:
+    """The mean scores of a clip's windows."""
+
+    cc: float  # Pearson correlation of the energy maps, -1 to 1
+    auc: float  # AUC-Judd, 0 to 1, chance is 0.5
+    scored: int  # windows that the means are over; with none, cc is 0 and auc 0.5
+    left_out: int  # windows whose truth tells no direction
+
+
+def equal_area(levels: np.ndarray, mode: str = "corrected") -> np.ndarray:
+    """Maps resampled so that every sample stands for the same area of the sphere: rows near the poles get few samples.
+
+    Args:
+        levels: [..., H, W], maps as `ambisonics.energy_map` returns them.
+        mode: "corrected" spaces the samples of a row evenly round the circle; "as_released" squeezes those near the
+            poles together and does not close the circle.
+    Returns: float64 [..., M], M = sum of round(W sin(polar angle)) over the rows: 10,312 for 90 x 180.
+    Raises: ValueError if levels is no map or the mode has another name.
+    Source: ViSAGe (arXiv 2506.12199), spatial metrics. Notebook: 06_evaluation.
+    """
+    levels = np.asarray(levels, float)
+    if levels.ndim < 2:
+        raise ValueError(f"equal_area takes maps [..., H, W], not {list(levels.shape)}")
+    left, right, share = _samples(*levels.shape[-2:], _checked(mode))
+    flat = levels.reshape(*levels.shape[:-2], -1)
+    return flat[..., left] * (1 - share) + flat[..., right] * share
+
+
+@lru_cache(maxsize=4)
+def _samples(height: int, width: int, mode: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The two cells between which each sample lies, and the share of the second: [M] each."""
+    left, right, share = [], [], []
+    for row in range(height):
+        count = int(np.round(width * np.sin(np.pi * (row + 0.5) / height)))
+        if mode == "corrected":  # centres of `count` equal pieces of the circle
+            place, gap = (np.arange(count) + 0.5) * width / count - 0.5, 1
+        else:  # their period is 360 columns, twice the circle: the last column fades slowly to the first
+            place, gap = np.arange(count) * (width - 0.5 * width / count) / count, 361 - width
+        first = np.floor(place).astype(int)
+        left.append(row * width + first % width)
+        right.append(row * width + (first + 1) % width)
+        share.append((place - first) / np.where(first == width - 1, gap, 1))
+    return np.concatenate(left), np.concatenate(right), np.concatenate(share)
+
+
+def is_flat(levels: np.ndarray) -> bool:
+    """Whether a map tells no direction: it is silent, or the same everywhere.
+
+    Raises: ValueError if it holds numbers that are not finite.
+    """
+    levels = np.asarray(levels, float)
+    if not np.isfinite(levels).all():
+        raise ValueError("an energy map holds numbers that are not finite: look at the sound it came from")
+    return bool(levels.std() <= FLAT * np.abs(levels).mean())
+
+
+def correlation(prediction: np.ndarray, truth: np.ndarray) -> float:
+    """Pearson correlation (CC) of two maps of one shape: 1 the same, 0 unrelated or a map that tells no direction.
+
+    Raises: ValueError if the shapes differ or a number is not finite.
+    Source: Pearson. Notebook: 06_evaluation.
+    """
+    prediction, truth = _pair(prediction, truth)
+    if is_flat(prediction) or is_flat(truth):
+        return 0.0
+    prediction, truth = prediction - prediction.mean(), truth - truth.mean()
+    return float(prediction @ truth / np.sqrt((prediction @ prediction) * (truth @ truth)))
+
+
+def auc_judd(prediction: np.ndarray, truth: np.ndarray, mode: str = "corrected") -> float:
+    """How well a map's levels pick out where the truth is loud: area under the ROC curve.
+
+    Positives are the places where truth > max - standard deviation. The area is the chance that a positive place is
+    louder in the prediction than another place, ties counting half.
+
+    Args:
+        prediction, truth: maps of one shape.
+        mode: "corrected"; "as_released" counts positives from 0 instead of 1 at each threshold, so that a map scored
+            against itself stays a little under 1.
+    Returns: 0 to 1; 0.5 if a map tells no direction.
+    Raises: ValueError if the shapes differ, a number is not finite, or the mode has another name.
+    Source: Judd et al. 2009. Differs: no random jitter is added to break ties. Notebook: 06_evaluation.
+    """
+    prediction, truth = _pair(prediction, truth)
+    if is_flat(prediction) or is_flat(truth):
+        return 0.5
+    positive = truth > truth.max() - truth.std()
+    hits, others = int(positive.sum()), int((~positive).sum())
+    if others == 0:
+        return 0.5
+    if _checked(mode) == "corrected":
+        return float((rankdata(prediction)[positive].sum() - hits * (hits + 1) / 2) / (hits * others))
+    thresholds = np.sort(prediction[positive])[::-1]
+    above = len(prediction) - np.searchsorted(np.sort(prediction), thresholds)
+    step = np.arange(hits)
+    true_rate, false_rate = np.r_[0, step / hits, 1], np.r_[0, (above - step) / others, 1]
+    return float(np.sum(np.diff(false_rate) * (true_rate[1:] + true_rate[:-1]) / 2))
+
+
+def spatial_scores(
+    prediction: np.ndarray, truth: np.ndarray, sample_rate: float, mode: str = "corrected",
+) -> dict[str, SpatialScore]:
+    """CC and AUC-Judd of a clip over all of it, over windows of 1 s ("1fps") and of 0.2 s ("5fps").
+
+    Args:
+        prediction, truth: two fields [4, N] of one length.
+        sample_rate: Hz.
+        mode: "corrected", or "as_released" for the energy map, the resampling and the AUC together.
+    Returns: {"all", "1fps", "5fps"} -> SpatialScore.
+    Raises: ValueError if the shapes differ, or the clip is shorter than a window.
+    Source: ViSAGe (arXiv 2506.12199), spatial metrics. Differs: windows that tell no direction have a rule (above).
+    Notebook: 06_evaluation.
+    """
+    prediction, truth = np.asarray(prediction), np.asarray(truth)
+    if prediction.shape != truth.shape or prediction.ndim != 2:
+        shapes = f"{list(prediction.shape)} and {list(truth.shape)}"
+        raise ValueError(f"two fields [4, N] of one length are compared, not {shapes}: cut the longer")
+    scores = {}
+    for name, window_s in WINDOWS_S.items():
+        maps = [window_maps(foa, sample_rate, window_s, mode) for foa in (prediction, truth)]
+        pairs = [(p, t) for p, t in zip(*maps) if not is_flat(t)]
+        cc = float(np.mean([correlation(p, t) for p, t in pairs])) if pairs else 0.0
+        auc = float(np.mean([auc_judd(p, t, mode) for p, t in pairs])) if pairs else 0.5
+        scores[name] = SpatialScore(cc, auc, len(pairs), len(maps[0]) - len(pairs))
+    return scores
+
+
+def windows(foa: np.ndarray, sample_rate: float, window_s: float | None) -> np.ndarray:
+    """A field cut into windows, [4, N] -> [windows, 4, n]; a shorter rest at the end is dropped.
+
+    Args: window_s: seconds, or None for one window over all of it.
+    Raises: ValueError if foa is not [4, N] or is shorter than a window.
+    """
+    foa = np.asarray(foa)
+    if foa.ndim != 2 or foa.shape[0] != 4:
+        raise ValueError(f"one field is [4, N] (W, Y, Z, X), not {list(foa.shape)}")
+    samples = foa.shape[1] if window_s is None else round(window_s * sample_rate)
+    count = foa.shape[1] // samples if samples else 0
+    if count == 0:
+        length = "one sample" if window_s is None else f"a window of {window_s:g} s"
+        raise ValueError(f"{foa.shape[1]} samples at {sample_rate:g} Hz are shorter than {length}")
+    return foa[:, : count * samples].reshape(4, count, samples).swapaxes(0, 1)
+
+
+def window_maps(
+    foa: np.ndarray, sample_rate: float, window_s: float | None = None, mode: str = "corrected",
+) -> np.ndarray:
+    """The equal-area samples of the energy map of each window of a field: [4, N] -> [windows, M]."""
+    weighting = "sn3d" if _checked(mode) == "corrected" else "as_released"
+    return equal_area(energy_map(windows(foa, sample_rate, window_s), weighting=weighting), mode)
+
+
+def direction_error(estimate: np.ndarray, azimuth: np.ndarray | float, elevation: np.ndarray | float) -> np.ndarray:
+    """The angle between estimated and true directions, for clips whose sources are known.
+
+    Args:
+        estimate: [..., 3], vectors (front, left, up), e.g. `ambisonics.intensity_direction(windows(foa, ...))`; a zero
+            vector, an estimate that tells no direction, scores pi/2, what guessing scores on average.
+        azimuth, elevation: radians, shapes that broadcast to [...].
+    Returns: radians, 0 to pi, [...].
+    Raises: ValueError if estimate is not [..., 3] or holds numbers that are not finite.
+    Notebook: 06_evaluation.
+    """
+    estimate, true = np.asarray(estimate, float), unit_vector(azimuth, elevation)
+    if estimate.shape[-1:] != (3,) or not np.isfinite(estimate).all():
+        raise ValueError(f"estimates are finite vectors [..., 3] (front, left, up), not {list(estimate.shape)}")
+    across = np.linalg.norm(np.cross(estimate, true), axis=-1)
+    along = np.sum(estimate * true, axis=-1)
+    return np.where(np.any(estimate != 0, axis=-1), np.arctan2(across, along), np.pi / 2)
+
+
+def _pair(prediction: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two maps of one shape as flat arrays."""
+    prediction, truth = np.asarray(prediction, float), np.asarray(truth, float)
+    if prediction.shape != truth.shape or prediction.size == 0:
+        raise ValueError(f"maps of one shape are compared, not {list(prediction.shape)} and {list(truth.shape)}")
+    return prediction.ravel(), truth.ravel()
+
+
+def _checked(mode: str) -> str:
+    if mode not in MODES:
+        raise ValueError(f"no mode {mode!r}: choose one of {', '.join(MODES)}")
+    return mode
