@@ -29,6 +29,7 @@ FOLDER = Path(__file__).resolve().parent
 PAGES = FOLDER.parent / "build" / "tutorial"
 CELL_TIMEOUT_S = 300
 LARGEST_BYTES = 400_000
+WIDGET = "application/vnd.jupyter.widget-view+json"
 SLIDER_NOTE = '<p class="note">A slider stands here in a running notebook (make lab).</p>'
 TEXTS = ("text/html", "text/markdown", "text/latex", "image/svg+xml", "text/plain")
 
@@ -215,8 +216,9 @@ def page(notebook: nbformat.NotebookNode, previous: str = "", following: str = "
     shown = nbformat.from_dict(notebook)
     for cell in shown.cells:
         for output in cell.get("outputs", []):
-            if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
-                output.data = nbformat.from_dict({"text/html": SLIDER_NOTE})
+            data = output.get("data", {})
+            if data.pop(WIDGET, None) is not None:
+                data.setdefault("text/html", SLIDER_NOTE)
         cell.outputs = _merged(cell.outputs) if cell.cell_type == "code" else []
     exporter = HTMLExporter(template_name="basic")
     exporter.register_filter("markdown2html", markdown_to_html)

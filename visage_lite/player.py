@@ -5,13 +5,20 @@ from __future__ import annotations
 import base64
 import io
 import math
+import secrets
 import wave
 from html import escape
+from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
+
+from visage_lite import ambisonics, plots
+from visage_lite.binaural import binauralise
 
 LONGEST_S = 60.0  # a longer sound inside a page makes it heavy enough to stall a browser
 PEAK = 10 ** (-1 / 20)  # the loudest sample of a set of players, 1 dB under full scale
+TURNER = Path(__file__).with_name("turner.html")
 
 
 class Players:
@@ -76,8 +83,6 @@ def _heard(sound: np.ndarray, rate: float, yaw: float, label: str) -> np.ndarray
     if sound.shape[1] > LONGEST_S * rate:
         raise ValueError(f"{label}: {sound.shape[1] / rate:.0f} s is too long for a page: cut it to {LONGEST_S:.0f} s")
     if sound.shape[0] == 4:
-        from visage_lite.binaural import binauralise
-
         sound = np.asarray(binauralise(sound, rate, yaw=yaw), dtype=float)
     return sound
 
@@ -111,51 +116,99 @@ def turn_head(foa: np.ndarray, rate: float) -> object:
     """A slider that turns the listener's head, with the picture and the sound that follow it.
 
     First it displays what needs no slider: the energy map straight ahead, and players for the head turned
-    right, straight and left. These stay in an exported page; the slider needs a running notebook.
+    left, straight and right. In an exported page, where no Python runs, the slider is one that the page runs itself.
 
     Args:
         foa: [4, N] ambisonics.
         rate: samples per second.
 
-    Returns: an ipywidgets box; `children[0]` is the slider in degrees, left positive.
+    Returns: HeadTurner; a notebook shows it, its `box.children[0]` is the slider in degrees, left positive.
     Raises: ValueError if `foa` is not [4, N].
     Notebook: 00_quickstart.
     """
-    import ipywidgets
     from IPython.display import display
 
     foa = np.asarray(foa, dtype=float)
     if foa.ndim != 2 or foa.shape[0] != 4:
         raise ValueError(f"a head turns inside FOA [4, N], not {list(foa.shape)}")
-    from visage_lite.binaural import binauralise
-
+    turner = HeadTurner(foa, rate)
     places = {"head turned left, 90°": 90, "head straight": 0, "head turned right, −90°": -90}
     turned = {label: binauralise(foa, rate, yaw=math.radians(deg)) for label, deg in places.items()}
-    static = players(turned, rate)
     display({"image/png": _head_picture(foa, 0), "text/plain": "energy map, head straight"}, raw=True)
-    display(static)
-    slider = ipywidgets.IntSlider(0, -180, 180, 10, description="head (°)", continuous_update=False)
-    picture = ipywidgets.Image(value=_head_picture(foa, 0), format="png")
-    sound = ipywidgets.HTML(players({"head at 0°": foa}, rate, gain=static.gain).html)
+    display(players(turned, rate, gain=turner.gain))
+    return turner
 
-    def follow(change: dict) -> None:
-        yaw_deg = change["new"]
-        picture.value = _head_picture(foa, math.radians(yaw_deg))
-        sound.value = players({f"head at {yaw_deg}°": foa}, rate, math.radians(yaw_deg), static.gain).html
 
-    slider.observe(follow, names="value")
-    return ipywidgets.VBox([slider, picture, sound])
+class HeadTurner:
+    """A head-turning slider: ipywidgets where Python runs (`box`), plain HTML where it does not (`html`)."""
+
+    def __init__(self, foa: np.ndarray, rate: float) -> None:
+        import ipywidgets
+
+        self.foa, self.rate, self.stems = foa, rate, head_stems(foa, rate)
+        middle, side = self.stems[0], np.hypot(self.stems[1], self.stems[2])
+        self.gain = PEAK / (float((np.abs(middle) + side).max(initial=0)) or PEAK)  # peak-safe however the head turns
+        slider = ipywidgets.IntSlider(0, -180, 180, 10, description="head (°)", continuous_update=False)
+        self.box = ipywidgets.VBox([slider, ipywidgets.Image(format="png"), ipywidgets.HTML()])
+        slider.observe(lambda change: self._turn(change["new"]), names="value")
+        self._turn(0)
+
+    def _turn(self, yaw_deg: int) -> None:
+        yaw = math.radians(yaw_deg)
+        self.box.children[1].value = _head_picture(self.foa, yaw)
+        self.box.children[2].value = players({f"head at {yaw_deg}°": self.foa}, self.rate, yaw, self.gain).html
+
+    def __str__(self) -> str:
+        return "a slider that turns the head: run the cell, or open the page, to use it"
+
+    __repr__ = __str__
+
+    @property
+    def html(self) -> str:
+        """The slider as HTML that needs no Python: three sounds are mixed as the head turns, the picture slides."""
+        name = f"turner{secrets.token_hex(4)}"
+        values = {
+            "NAME": name, "SOUND": _data_url(self.stems, int(self.rate), self.gain),
+            "PICTURE": base64.b64encode(_sphere_picture(self.foa)).decode(),
+        }
+        page = TURNER.read_text(encoding="utf-8")
+        for key, value in values.items():
+            page = page.replace(f"[{key}]", value)
+        return page
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
+        return {**self.box._repr_mimebundle_(), "text/plain": str(self), "text/html": self.html}
+
+
+def head_stems(foa: np.ndarray, rate: float) -> np.ndarray:
+    """Three sounds of which the ears hear a mix, whichever way the head is turned.
+
+    With the head at yaw: left = s0 + cos(yaw) s1 - sin(yaw) s2, right = s0 - cos(yaw) s1 + sin(yaw) s2. That holds
+    because the ears of `binauralise` are mirror images and turning mixes only Y and X.
+
+    Args:
+        foa: [4, N] ambisonics.
+        rate: samples per second.
+
+    Returns: [3, N].
+    Notebook: 02_ambisonics.
+    """
+    straight, left = (binauralise(foa, rate, yaw=yaw).astype(float) for yaw in (0.0, math.pi / 2))
+    return np.stack([straight[0] + straight[1], straight[0] - straight[1], left[1] - left[0]]) / 2
 
 
 def _head_picture(foa: np.ndarray, yaw: float) -> bytes:
     """The energy map around a head turned by yaw, as PNG bytes: the scene turns the other way."""
-    import matplotlib.pyplot as plt
-
-    from visage_lite import ambisonics, plots
-
     ax = plots.energy_map(ambisonics.energy_map(ambisonics.rotate_yaw(foa, -yaw)))
     ax.set_title(f"around the head, turned {math.degrees(yaw):.0f}° to the left", fontsize=9)
     buffer = io.BytesIO()
     ax.figure.savefig(buffer, format="png")
     plt.close(ax.figure)
+    return buffer.getvalue()
+
+
+def _sphere_picture(foa: np.ndarray) -> bytes:
+    """The energy map alone, without axes, as PNG bytes; its left edge is azimuth +180 degrees."""
+    buffer = io.BytesIO()
+    plt.imsave(buffer, ambisonics.energy_map(foa), cmap="magma", vmin=0, format="png")
     return buffer.getvalue()
