@@ -1,0 +1,147 @@
+"""`visage-lite`: what it writes, what it says, and how it fails."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+from test_pipeline import noise, write_video
+
+from visage_lite import __version__, checkpoints, cli, presets
+from visage_lite.ambisonics import energy_map
+from visage_lite.media import read_audio
+from visage_lite.model import Visage
+from visage_lite.scenes import make_scene
+
+PROGRAM = [sys.executable, "-c", "from visage_lite.cli import main; main()"]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs the command in this process; returns exit code, stdout, stderr."""
+    old = signal.getsignal(signal.SIGTERM)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["visage-lite", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        return (stopped.value.code or 0, *capsys.readouterr())
+
+    yield call
+    signal.signal(signal.SIGTERM, old)
+
+
+def test_help_is_fast_and_says_what_is_needed():
+    began = time.perf_counter()
+    shown = subprocess.run([*PROGRAM, "generate", "--help"], capture_output=True, text=True, check=True)
+    assert time.perf_counter() - began < 3  # 0.6 s on an idle machine: nothing heavy is imported
+    options = "azimuth elevation panorama preset checkpoint guidance guidance-scale direction-scale dtype seed top-k"
+    assert all(f"--{option}" in shown.stdout for option in f"{options} temperature greedy start out".split())
+    check = "import sys, visage_lite.cli; print(sorted({'torch', 'numpy', 'av', 'matplotlib'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_version_and_usage(run):
+    assert run("--version") == (0, f"visage-lite {__version__}\n", "")
+    assert run()[0] == 2
+    for arguments, message in (
+        ("generate", "Missing argument"),
+        ("generate a.mp4 -o out", "--azimuth"),
+        ("generate a.mp4 -o out --azimuth left", "--azimuth"),
+        ("make", "make"),
+    ):
+        code, _, err = run(*arguments.split())
+        assert code == 2 and message in err and err.count("\n") == 1
+
+
+def test_it_writes_four_files_and_says_what_it_did(run, tmp_path):
+    video = write_video(tmp_path / "scene.mp4", make_scene(990_001).view(224), 4)
+    code, out, err = run("generate", video, "--azimuth", 60, "--elevation", 10, "-o", tmp_path / "out")
+    assert code == 0 and err == ""
+    names = [f"scene_{what}" for what in ("foa.wav", "binaural.wav", "spatial.mp4", "energy.png")]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(names)
+    assert all(f"wrote {tmp_path / 'out' / name}" in out for name in names)
+    assert "toy codec" in out and "stands in for DAC" in out and "stands in for ViSAGe" in out and "sound: from" in out
+    info = soundfile.info(tmp_path / "out" / "scene_foa.wav")
+    assert (info.channels, info.frames, info.subtype) == (4, 80000, "FLOAT")
+    levels = energy_map(read_audio(tmp_path / "out" / "scene_foa.wav")[0])
+    assert np.unravel_index(levels.argmax(), levels.shape)[1] < 90  # left
+    left_ear, right_ear = read_audio(tmp_path / "out" / "scene_binaural.wav")[0]
+    assert (left_ear**2).sum() > (right_ear**2).sum()
+
+
+BAD = {  # what is wrong: the argument, its value, what the message must say
+    "missing": ("VIDEO", "none.mp4", "no such file"),
+    "folder": ("VIDEO", ".", "is a folder"),
+    "no picture": ("VIDEO", "sound.wav", "no video stream"),
+    "empty": ("VIDEO", "empty.mp4", "empty"),
+    "truncated": ("VIDEO", "truncated.mp4", "truncated"),
+    "corrupt": ("VIDEO", "corrupt.mp4", "corrupt"),
+    "no panorama": ("--panorama", None, "twice as wide"),
+    "after the end": ("--start", "7", "ends at 1.00 s"),
+    "before the start": ("--start", "-1", "start"),
+    "not finite": ("--azimuth", "nan", "--azimuth"),
+    "infinite": ("--elevation", "inf", "--elevation"),
+    "too high": ("--elevation", "91", "-90 and 90"),
+    "too far round": ("--azimuth", "1000", "-360 and 360"),
+    "out is a file": ("-o", "file", "cannot be written"),
+    "out below a file": ("-o", "file/below", "cannot be written"),
+    "preset": ("--preset", "huge", "no preset 'huge'"),
+    "preset without weights": ("--preset", "paper", "checkpoint"),
+    "checkpoint of another size": ("--checkpoint", "small.safetensors", "another size"),
+    "no checkpoint": ("--checkpoint", "none", "none"),
+    "guidance": ("--guidance", "loud", "no guidance 'loud'"),
+    "scale": ("--guidance-scale", "nan", "finite"),
+    "dtype": ("--dtype", "float8", "float8"),
+    "top-k": ("--top-k", "0", "top_k"),
+    "temperature": ("--temperature", "0", "temperature"),
+}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder with a good video and what is needed to go wrong."""
+    folder = tmp_path_factory.mktemp("bad")
+    data = write_video(folder / "good.mp4", noise(1), 10).read_bytes()
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "truncated.mp4").write_bytes(data[: len(data) // 2])
+    (folder / "corrupt.mp4").write_bytes(data[:2000] + np.random.default_rng(0).bytes(len(data) - 2000))
+    (folder / "file").write_text("no folder")
+    soundfile.write(folder / "sound.wav", np.zeros((100, 4)), 8000)
+    sizes = presets.ModelConfig(d_model=16, heads=2, ffn=32, encoder_layers=1, decoder_layers=1, vocab=64)
+    checkpoints.save(Visage(sizes, seed=0), folder / "small.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_input_gives_one_line_and_leaves_nothing(run, files, monkeypatch, kind):
+    option, value, message = BAD[kind]
+    arguments = {"VIDEO": "good.mp4", "--azimuth": "0", "--elevation": "0", "-o": "new/out"} | {option: value}
+    monkeypatch.chdir(files)
+    before = sorted(files.rglob("*"))
+    code, out, err = run(
+        "generate", *(word for pair in arguments.items() for word in pair if word not in ("VIDEO", None))
+    )
+    assert code == 1 and out == ""
+    assert err.startswith("visage-lite: ") and err.count("\n") == 1 and message in err
+    assert sorted(files.rglob("*")) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_so_and_leaves_nothing(tmp_path, number):
+    video = write_video(tmp_path / "a.mp4", noise(1), 10)
+    words = ["generate", str(video), "--azimuth", "0", "-o", str(tmp_path / "out")]
+    process = subprocess.Popen([*PROGRAM, *words], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out").exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(number)
+    err = process.communicate(timeout=60)[1]
+    assert process.returncode == 128 + number
+    assert err == ("visage-lite: interrupted, nothing was written\n" if number == signal.SIGINT else "")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,119 @@
+"""`visage-lite`: a silent video and a camera direction in, spatial sound out. Heavy modules are imported late."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Argument, Option
+
+from visage_lite import __version__
+
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"visage-lite {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Silent video to spatial sound (first-order ambisonics)."""
+
+
+@app.command()
+def generate(
+    video: Annotated[Path, Argument(help="Any video file. Its own sound is not listened to.")],
+    azimuth: Annotated[float, Option(help="Where the camera looks, degrees: 0 is the front, left is positive.")],
+    out: Annotated[Path, Option("-o", "--out", help="Folder for the results; made if missing.")],
+    elevation: Annotated[float, Option(help="Where the camera looks, degrees: up is positive, -90 to 90.")] = 0.0,
+    panorama: Annotated[bool, Option("--panorama", help="The video is a 360 degree panorama.")] = False,
+    preset: Annotated[str, Option(help="toy (small, shipped) or paper (needs --checkpoint and weights).")] = "toy",
+    checkpoint: Annotated[str | None, Option(help="Model weights: a file, folder or Hugging Face id.")] = None,
+    clip_weights: Annotated[str | None, Option(help="CLIP weights for the paper preset: a file.")] = None,
+    codec_weights: Annotated[Path | None, Option(help="DAC weights for the paper preset: a file.")] = None,
+    download: Annotated[bool, Option("--download", help="Let the paper preset fetch CLIP and DAC weights.")] = False,
+    guidance: Annotated[str, Option(help="none, joint or two-way.")] = "joint",
+    guidance_scale: Annotated[float | None, Option(help="s in l + s (l - u); the preset's if left out.")] = None,
+    direction_scale: Annotated[float | None, Option(help="s of the direction alone, for two-way guidance.")] = None,
+    dtype: Annotated[str, Option(help="float32, bfloat16 or int8: how the model computes.")] = "float32",
+    seed: Annotated[int, Option(help="The same seed gives the same sound.")] = 0,
+    top_k: Annotated[int | None, Option(help="Sample among so many codes; the preset's if left out.")] = None,
+    temperature: Annotated[float | None, Option(help="Lower is more predictable; the preset's if left out.")] = None,
+    greedy: Annotated[bool, Option("--greedy", help="Take the likeliest code instead of sampling.")] = False,
+    start: Annotated[float, Option(help="Second of the video at which to begin.")] = 0.0,
+) -> None:
+    """Make the sound of a silent VIDEO.
+
+    Writes into the folder given with -o (older results are replaced):
+    NAME_foa.wav, four channels of ambisonics (W, Y, Z, X, ambiX);
+    NAME_binaural.wav, the same for headphones;
+    NAME_spatial.mp4, the video with this sound;
+    NAME_energy.png, where the sound comes from.
+
+    5 s of sound are made. Of a longer video, the 5 s from --start are used.
+    Of a shorter one, all is used, and the sound is as long as it.
+
+    The model sees the central square of the picture, or, with --panorama, a
+    90 degree view of the panorama toward --azimuth and --elevation.
+    """
+    if not (math.isfinite(azimuth) and abs(azimuth) <= 360):
+        raise ValueError(f"--azimuth must lie between -360 and 360 degrees, not {azimuth:g}")
+    if not (math.isfinite(elevation) and abs(elevation) <= 90):
+        raise ValueError(f"--elevation must lie between -90 and 90 degrees, not {elevation:g}")
+    from visage_lite import outputs, pipeline, presets
+    from visage_lite.directions import Direction
+
+    sizes, camera = presets.get(preset), Direction.from_degrees(azimuth, elevation)
+    guide = pipeline.guidance_named(guidance, sizes, guidance_scale, direction_scale)
+    sampling = pipeline.sampling_like(sizes, greedy, temperature, top_k)
+    with outputs.staged(out) as folder:
+        view = pipeline.see(video, camera, sizes, panorama, start)
+        models = pipeline.load_models(sizes, checkpoint, clip_weights, codec_weights, download)
+        generated = pipeline.hear(view, models, guide, sampling, seed, dtype, progress=sys.stderr.isatty())
+        written = outputs.write_outputs(generated, video, folder)
+    for line in (*generated.notes, outputs.found(generated)):
+        typer.echo(line)
+    for name, what in written.items():
+        typer.echo(f"wrote {out / name}: {what}")
+
+
+def main() -> None:
+    """Run the command; whatever the user can put right is told in one line on stderr."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        code = app(standalone_mode=False)
+    except (ValueError, FileNotFoundError) as error:
+        code = _tell(str(error), 1)
+    except KeyboardInterrupt:
+        code = _tell("interrupted, nothing was written", 130)
+    except Exception as error:
+        if type(error).__name__ == "Abort":  # how Typer passes on Ctrl-C
+            code = _tell("interrupted, nothing was written", 130)
+        elif hasattr(error, "format_message"):  # an unknown option, a missing one, no number
+            code = _tell(error.format_message(), 2)
+        else:
+            raise
+    sys.exit(code)
+
+
+def _tell(message: str, code: int) -> int:
+    if message:
+        print("visage-lite:", " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+def _stop(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)  # unwinds like any failure, so that nothing half-written stays
+
+
+if __name__ == "__main__":
+    main()

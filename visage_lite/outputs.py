@@ -1,0 +1,124 @@
+"""The files of one generated sound field: four channels, headphones, video, picture. All of them or none."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from visage_lite import plots
+from visage_lite.ambisonics import energy_map
+from visage_lite.binaural import binauralise
+from visage_lite.directions import Direction
+from visage_lite.media import MediaError, mux, write_foa
+from visage_lite.pipeline import Generated
+
+
+@contextmanager
+def staged(folder: str | Path) -> Iterator[Path]:
+    """Yields an empty temporary folder inside `folder`, which is made if missing; at the end its files move there.
+
+    On any failure nothing stays behind, not even a folder that was made.
+
+    Raises: MediaError if the folder cannot be made or written.
+    """
+    folder = Path(folder)
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    temporary = folder / f".{secrets.token_hex(6)}.tmp"
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        for file in sorted(temporary.iterdir()):
+            file.replace(folder / file.name)
+        made = []
+    except MediaError as error:
+        raise MediaError(str(error).replace(f"{temporary.name}/", "")) from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise MediaError(f"{folder}: cannot be written ({reason}); choose a folder you may write to") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        for each in made:
+            with suppress(OSError):
+                each.rmdir()
+
+
+def write_outputs(generated: Generated, video: str | Path, folder: str | Path) -> dict[str, str]:
+    """Writes what was generated for `video` into `folder`, named after the video.
+
+    Returns: {file name: what it is}, for `_foa.wav` (4 channels), `_binaural.wav` (stereo), `_spatial.mp4` (the video's
+        picture with ambisonic Opus) and `_energy.png`.
+
+    Raises: MediaError as `media.write_foa` and `media.mux`.
+    Notebook: 00_quickstart.
+    """
+    folder, name, foa, rate = Path(folder), Path(video).stem, generated.foa, generated.rate
+    write_foa(folder / f"{name}_foa.wav", foa, rate)
+    stereo, note = _fitted(binauralise(foa, rate))
+    soundfile.write(folder / f"{name}_binaural.wav", stereo.T, rate, subtype="PCM_16")
+    fitting, lowered = _fitted(foa)
+    copied = mux(video, fitting, rate, folder / f"{name}_spatial.mp4", generated.view.video.start_s)
+    picture(generated).savefig(folder / f"{name}_energy.png")
+    return {
+        f"{name}_foa.wav": f"4 channels W, Y, Z, X (ambiX), {rate} Hz, {foa.shape[1] / rate:.2f} s, float32",
+        f"{name}_binaural.wav": f"for headphones{note}",
+        f"{name}_spatial.mp4": f"picture {'copied' if copied else 'encoded again'}, 4-channel ambisonic Opus{lowered}",
+        f"{name}_energy.png": "where the sound comes from",
+    }
+
+
+def _fitted(sound: np.ndarray) -> tuple[np.ndarray, str]:
+    """The sound within [-1, 1], lowered as a whole if it must be, and a remark that says so."""
+    peak = float(np.abs(sound).max())
+    if peak <= 1:
+        return sound, ""
+    return sound / peak, f", lowered by {20 * np.log10(peak):.1f} dB so that it does not clip"
+
+
+def loudest(foa: np.ndarray) -> Direction:
+    """The direction in which the energy map of a field peaks."""
+    levels = energy_map(foa)
+    row, column = np.unravel_index(levels.argmax(), levels.shape)
+    return Direction.from_pixel(column + 0.5, row + 0.5, levels.shape[1], levels.shape[0])
+
+
+def found(generated: Generated) -> str:
+    """One line on where the generated sound comes from."""
+    if generated.direction is None:
+        return "sound: silent, or from everywhere alike: no direction"
+    mean, peak, camera = generated.direction, loudest(generated.foa), generated.view.camera
+    off_deg = np.degrees(mean.angle_to(camera))
+    return (
+        f"sound: from {_degrees(mean)} on average, loudest at {_degrees(peak)}; "
+        f"the camera looks to {_degrees(camera)}, {off_deg:.0f} degrees away"
+    )
+
+
+def _degrees(direction: Direction) -> str:
+    return f"azimuth {direction.azimuth_deg:+.0f} elevation {direction.elevation_deg:+.0f}"
+
+
+def picture(generated: Generated) -> Figure:
+    """What stands out in the view, the sound over the view, and the sound over the whole sphere.
+
+    Notebook: 00_quickstart.
+    """
+    figure = Figure(figsize=(8, 6.4), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    places = figure.subplot_mosaic([["seen", "heard"], ["sphere", "sphere"]])
+    view, levels = generated.view, energy_map(generated.foa)
+    middle = len(view.frames) // 2
+    plots.energy_over_view(view.frames[middle], generated.energy_map[middle], ax=places["seen"])
+    plots.energy_over_view(view.frames[middle], levels, view.camera, view.preset.fov_deg, ax=places["heard"])
+    plots.energy_map(levels, ax=places["sphere"], direction=view.camera, panorama=view.panorama)
+    places["seen"].set_title("what stands out in the view", fontsize=9)
+    places["heard"].set_title("generated sound, as the camera sees it", fontsize=9)
+    places["sphere"].set_title("generated sound, all around (ring: where the camera looks)", fontsize=9)
+    return figure
