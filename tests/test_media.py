@@ -462,3 +462,22 @@ def test_folders_that_cannot_be_written(tmp_path):
             write_foa(path, np.zeros((4, 10)), 48000)
         assert str(path) in str(error.value) and "\n" not in str(error.value)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "taken.wav"]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.webm", "a.mkv"])
+def test_pictures_become_a_silent_video(tmp_path, name):
+    pictures = np.stack([np.full((48, 64, 3), 20 + 10 * k, np.uint8) for k in range(12)])
+    media.write_video(tmp_path / name, pictures, 4)
+    video = read_video(tmp_path / name, rate=4)
+    assert video.duration_s == pytest.approx(3, abs=0.01)
+    np.testing.assert_allclose(video.frames.mean((1, 2, 3)), pictures.mean((1, 2, 3)), atol=4)
+    with pytest.raises(MediaError, match="no sound|audio"):
+        read_audio(tmp_path / name)
+
+
+def test_pictures_of_another_kind_are_refused(tmp_path):
+    for path, pictures in [("a.wav", np.zeros((2, 8, 8, 3), np.uint8)), ("a.mp4", np.zeros((2, 8, 8, 3))),
+                           ("a.mp4", np.zeros((0, 8, 8, 3), np.uint8)), ("a.mp4", np.zeros((8, 8, 3), np.uint8))]:
+        with pytest.raises(MediaError):
+            media.write_video(tmp_path / path, pictures, 4)
+    assert list(tmp_path.iterdir()) == []

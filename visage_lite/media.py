@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -210,6 +211,27 @@ def write_foa(path: str | Path, foa: np.ndarray, rate: int, subtype: str = "floa
         raise MediaError(f"{path}: cannot write {suffix or 'no suffix'} as {subtype}; use .wav, .opus, .webm or .mp4")
 
 
+def write_video(path: str | Path, frames: np.ndarray, rate: float) -> None:
+    """Writes pictures as a silent video, whole or not at all: H.264, or VP9 in WebM.
+
+    Args:
+        path: `.mp4`, `.mkv` or `.webm`, in an existing folder.
+        frames: uint8 [F, H, W, 3], RGB, at least one.
+        rate: frames per second.
+
+    Raises: MediaError for another suffix or shape, or a folder that cannot be written.
+    Notebook: 00_quickstart.
+    """
+    container, frames = CONTAINERS.get(Path(path).suffix.lower()), np.asarray(frames)
+    if container in (None, "opus"):
+        raise MediaError(f"{path}: a video is .mp4, .mkv or .webm; change the suffix")
+    if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or 0 in frames.shape:
+        raise MediaError(f"{path}: not written: frames are uint8 [F, H, W, 3], got {frames.dtype} {list(frames.shape)}")
+    with atomic(path) as temporary, output(temporary, container) as out:
+        timed = ((frame, index / rate) for index, frame in enumerate(frames))
+        encode_video(out, video_encoder(out, container, Fraction(rate).limit_denominator(1000)), timed)
+
+
 def mux(video_path: str | Path, foa: np.ndarray, rate: int, out_path: str | Path, start_s: float = 0.0) -> bool:
     """Writes the picture of a video with first-order ambisonics as its only sound, whole or not at all.
 
@@ -239,7 +261,7 @@ def mux(video_path: str | Path, foa: np.ndarray, rate: int, out_path: str | Path
         copied = video.codec.name in COPIED[container]
         packets = packets_between(source, video, video_path, start_s, stop_s) if copied else []
         with output(temporary, container) as out:
-            picture = out.add_stream_from_template(video) if packets else video_encoder(out, container, video)
+            picture = out.add_stream_from_template(video) if packets else video_encoder(out, container, video.average_rate or 25)
             sound = opus_stream(out)
             for packet in packets:
                 packet.stream = picture

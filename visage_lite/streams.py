@@ -224,13 +224,13 @@ def frames_between(path: str | Path, start_s: float, stop_s: float) -> Iterator[
         raise MediaError(f"{path}: " + (f"ends at {end:.2f} s; start before that" if end else "has no frames"))
 
 
-def video_encoder(out: av.container.OutputContainer, container: str, video: av.VideoStream) -> av.VideoStream:
+def video_encoder(out: av.container.OutputContainer, container: str, rate: Fraction | int) -> av.VideoStream:
     """A new stream for frames that must be encoded again; its size is set with the first frame."""
     options = {"crf": "18", "preset": "veryfast"}
     if container == "webm":
         options = {"crf": "30", "deadline": "realtime", "cpu-used": "8"}
     name = "libvpx-vp9" if container == "webm" else "libx264"
-    stream = out.add_stream(name, rate=video.average_rate or 25, options=options)
+    stream = out.add_stream(name, rate=rate, options=options)
     stream.pix_fmt, stream.codec_context.time_base = "yuv420p", Fraction(1, VIDEO_CLOCK)
     for tag in ("color_primaries", "color_trc", "colorspace"):
         setattr(stream.codec_context, tag, 1)  # BT.709
