@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from visage_lite import ambisonics
+
 
 @dataclass(frozen=True)
 class Exercise:
@@ -87,6 +89,19 @@ def heard_azimuth_deg(answer: Callable) -> None:
     for azimuth, yaw, expected in ((60, 0, 60), (60, 60, 0), (0, 90, -90), (-170, 30, 160)):
         got = answer(azimuth, yaw)
         assert abs((got - expected + 180) % 360 - 180) < 1e-6, f"a source at {azimuth}°, head at {yaw}°: got {got}°"
+
+
+@exercise("00_quickstart", "W and Z stay; Y and X are a point of the plane that turns by −yaw: a cosine and a sine each")
+def head_turned(answer: Callable) -> None:
+    """A sound field [4, N] as it reaches a head turned left by `yaw_deg`: answer(foa, yaw_deg)."""
+    foa = np.random.default_rng(0).standard_normal((4, 50))
+    before = foa.copy()
+    quarter = answer(foa, 90)
+    assert np.shape(quarter) == (4, 50), f"the answer has shape {np.shape(quarter)}, not (4, 50)"
+    assert np.allclose(quarter[[0, 2]], foa[[0, 2]]), "W and Z must stay as they are"
+    assert np.allclose(quarter[1], -foa[3]), "head at 90°: what was in front (+X) must be on the right (−Y)"
+    assert np.allclose(answer(foa, 37), ambisonics.rotate_yaw(foa, -np.deg2rad(37))), "another result at 37°"
+    assert np.array_equal(foa, before), "the sound field that was passed in has changed: work on a copy"
 
 
 @exercise("00_quickstart", "compare the energy (mean of the squares) of the two rows of the stereo sound")

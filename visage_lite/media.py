@@ -261,7 +261,8 @@ def mux(video_path: str | Path, foa: np.ndarray, rate: int, out_path: str | Path
         copied = video.codec.name in COPIED[container]
         packets = packets_between(source, video, video_path, start_s, stop_s) if copied else []
         with output(temporary, container) as out:
-            picture = out.add_stream_from_template(video) if packets else video_encoder(out, container, video.average_rate or 25)
+            rate_hz = video.average_rate or 25
+            picture = out.add_stream_from_template(video) if packets else video_encoder(out, container, rate_hz)
             sound = opus_stream(out)
             for packet in packets:
                 packet.stream = picture

@@ -12,3 +12,10 @@ def louder_ear(stereo):
     """The row with more energy; row 0 is the left ear."""
     left, right = np.mean(np.square(stereo), axis=-1)
     return "left" if left > right else "right"
+
+
+def head_turned(foa, yaw_deg):
+    """The scene turns by -yaw: X and Y mix, W and Z stay."""
+    w, y, z, x = foa
+    cos, sin = np.cos(np.deg2rad(yaw_deg)), np.sin(np.deg2rad(yaw_deg))
+    return np.stack([w, cos * y - sin * x, z, cos * x + sin * y])
