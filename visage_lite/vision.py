@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +9,11 @@ import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as functional
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from visage_lite.presets import DATA_FOLDER, Preset
+from visage_lite.towers import ARCHITECTURE, download, empty_tower, fill_tower, read_state, refuse_wrong_gelu
 from visage_lite.toy_clip import toy_clip
-
-ARCHITECTURE = "ViT-B-32-quickgelu"  # OpenAI's weights were trained with QuickGELU; plain ViT-B-32 computes GELU
 
 
 def spatial_score(tokens: Tensor) -> Tensor:
@@ -179,72 +176,20 @@ def load_vision(
     toy = preset.vision.kind == "toy"
     if toy:
         weights = weights or DATA_FOLDER / "toy" / "clip.safetensors"
-        model, name = toy_clip(), "toy CLIP (open_clip class, trained on synthetic scenes)"
     elif weights is None:
         raise ValueError(
             f'the {preset.name} preset needs CLIP weights: pass weights="openai" to download them once, '
             "or the path of a checkpoint file"
         )
     else:
-        _refuse_wrong_gelu(architecture, weights)
+        refuse_wrong_gelu(architecture, weights)
         if str(weights) == "openai":
-            return Vision(_download(architecture).visual.to(device), f"open_clip {architecture}, openai")
-        model, name = open_clip.create_model(architecture, pretrained=None), f"open_clip {architecture}"
-    _load_tower(model.visual, Path(weights))
-    return Vision(model.visual.to(device), name, preset.vision.image_size)
-
-
-def _refuse_wrong_gelu(architecture: str, weights: str | Path) -> None:
-    """OpenAI's weights in a tower with plain GELU give wrong features without any error, so refuse them."""
-    openai = str(weights) == "openai" or (zipfile.is_zipfile(weights) and _is_torchscript(weights))
-    if openai and not architecture.endswith("-quickgelu"):
-        raise ValueError(
-            f'OpenAI\'s weights were trained with QuickGELU: use architecture="{architecture}-quickgelu", '
-            f"not {architecture!r}, which gives wrong features silently"
-        )
-
-
-def _download(architecture: str) -> nn.Module:
-    """OpenAI's weights through open_clip, which keeps them in its cache."""
-    try:
-        return open_clip.create_model(architecture, pretrained="openai")
-    except Exception as error:
-        raise ValueError(
-            f"could not fetch OpenAI's CLIP weights ({type(error).__name__}): check the network, or download them "
-            "on another machine and pass the file as weights"
-        ) from error
-
-
-def _is_torchscript(path: str | Path) -> bool:
-    """Whether a zip file is a TorchScript archive, the form in which OpenAI publishes CLIP."""
-    return any(name.endswith("/constants.pkl") for name in zipfile.ZipFile(path).namelist())
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
-    """The weights in a checkpoint file, by name."""
-    if not path.is_file():
-        raise ValueError(f"no CLIP weights at {path}: check the path, or make them as data/README.md says")
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    if zipfile.is_zipfile(path) and _is_torchscript(path):
-        return torch.jit.load(path, map_location="cpu").state_dict()
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    return state.get("state_dict", state)
-
-
-def _load_tower(tower: nn.Module, path: Path) -> None:
-    """Copy the image tower's weights from a checkpoint of the whole CLIP, and say what does not fit."""
-    state = {name.removeprefix("module."): value for name, value in _read_state(path).items()}
-    given = {name.removeprefix("visual."): value for name, value in state.items() if name.startswith("visual.")}
-    wanted = {name: value.shape for name, value in tower.state_dict().items()}
-    wrong = sorted(name for name in wanted if name not in given or given[name].shape != wanted[name])
-    wrong += sorted(name for name in given if name not in wanted)
-    if wrong:
-        raise ValueError(
-            f"{path} holds another image tower: {len(wrong)} weights are missing, left over or of another shape, "
-            f"such as visual.{wrong[0]}"
-        )
-    tower.load_state_dict({name: value.float() for name, value in given.items()})
+            return Vision(download(architecture).visual.to(device), f"open_clip {architecture}, openai")
+    state = read_state(Path(weights))
+    tower = toy_clip().visual if toy else empty_tower(architecture)
+    fill_tower(tower, state, str(weights))
+    name = "toy CLIP (open_clip class, trained on synthetic scenes)" if toy else f"open_clip {architecture}"
+    return Vision(tower.to(device), name, preset.vision.image_size)
 
 
 def _grid(tokens: Tensor) -> Tensor:
