@@ -14,7 +14,7 @@ MODULES = sorted(PACKAGE.glob("*.py"))
 # A module imports only from rows above its own.
 ROWS = [
     ["presets"], ["directions"], ["ambisonics"], ["binaural"], ["panorama"], ["media"], ["looks"], ["scenes"],
-    ["clips"], ["toy_clip"], ["vision"], ["toy_codec"], ["codec"], ["streams", "pattern"], ["features"],
+    ["clips"], ["toy_clip", "towers"], ["vision"], ["toy_codec"], ["codec"], ["streams", "pattern"], ["features"],
     ["plots", "curves"], ["player"], ["layers"], ["model"], ["released"], ["checkpoints"], ["generation"],
     ["evaluation"], ["baselines"], ["training"], ["pipeline"], ["exercises"], ["cli"],
 ]

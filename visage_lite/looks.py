@@ -6,9 +6,13 @@ import numpy as np
 
 
 def background(seed: int, rays: np.ndarray) -> np.ndarray:
-    """A muted backdrop that differs with every seed: its colours [M, 3] along `rays` [M, 3], 0 to 255.
+    """A muted backdrop that differs with every seed: smooth waves over the sphere, a sky unlike the ground.
 
-    Smooth waves over the sphere, and a sky that is brighter or darker than the ground.
+    Args:
+        seed: the scene's.
+        rays: unit vectors (front, left, up), float32 [M, 3].
+    Returns: red, green, blue along the rays, float32 [M, 3], 0 to 255.
+    Notebook: 01_dataset.
     """
     rng = np.random.default_rng([seed, 1])
     colour = rng.uniform(70, 170) + rng.uniform(-25, 25, 3) + np.tanh(6 * rays[:, 2:]) * rng.uniform(-25, 25, 3)

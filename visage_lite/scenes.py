@@ -168,6 +168,7 @@ def make_scene(
         kind: one of KINDS, or None for a random one.
         duration_s: length of the clip in seconds.
         moving: whether the object moves; None moves it in 30 % of the scenes.
+    Returns: a Scene; `foa`, `view`, `panorama` and `caption` make what it holds when asked.
     Raises: ValueError if the kind is unknown or the duration is not positive.
     Notebook: 01_dataset.
     """

@@ -14,7 +14,10 @@ ARCHITECTURE = "ViT-B-32-quickgelu"  # OpenAI's weights were trained with QuickG
 
 
 def empty_tower(architecture: str) -> nn.Module:
-    """The image tower of one of open_clip's models, without weights; the text tower that comes with it is a stub."""
+    """The image tower of one of open_clip's models, without weights; the text tower that comes with it is a stub.
+
+    Raises: ValueError if open_clip has no such model.
+    """
     config = open_clip.get_model_config(architecture)
     if config is None:
         raise ValueError(f"open_clip has no model {architecture!r}: use {ARCHITECTURE!r}")
@@ -25,7 +28,13 @@ def empty_tower(architecture: str) -> nn.Module:
 
 
 def refuse_wrong_gelu(architecture: str, weights: str | Path) -> None:
-    """OpenAI's weights in a tower with plain GELU give wrong features without any error, so refuse them."""
+    """OpenAI's weights in a tower with plain GELU give wrong features without any error, so refuse them.
+
+    Args:
+        architecture: an open_clip model name.
+        weights: "openai" or a file; a TorchScript file is taken for OpenAI's own.
+    Raises: ValueError with the right name.
+    """
     openai = str(weights) == "openai" or (zipfile.is_zipfile(weights) and _is_torchscript(weights))
     if openai and not architecture.endswith("-quickgelu"):
         raise ValueError(
@@ -35,7 +44,10 @@ def refuse_wrong_gelu(architecture: str, weights: str | Path) -> None:
 
 
 def download(architecture: str) -> nn.Module:
-    """OpenAI's weights through open_clip, which keeps them in its cache."""
+    """OpenAI's whole CLIP through open_clip, which keeps it in its cache.
+
+    Raises: ValueError with the remedy if it cannot be fetched.
+    """
     try:
         return open_clip.create_model(architecture, pretrained="openai")
     except Exception as error:
@@ -51,7 +63,10 @@ def _is_torchscript(path: str | Path) -> bool:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The weights in a checkpoint file, by name."""
+    """The weights in a checkpoint file, by name.
+
+    Raises: ValueError if there is no such file or it holds no weights.
+    """
     if not path.is_file():
         raise ValueError(f"no CLIP weights at {path}: check the path, or make them as data/README.md says")
     try:
@@ -66,7 +81,14 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def fill_tower(tower: nn.Module, state: dict[str, Tensor], source: str) -> None:
-    """Copy the image tower's weights from those of the whole CLIP, and say what does not fit."""
+    """Copy the image tower's weights from those of the whole CLIP.
+
+    Args:
+        tower: filled in place.
+        state: weights of the whole CLIP by name, "visual." before those of the image tower.
+        source: where they come from, for the message.
+    Raises: ValueError that says what does not fit.
+    """
     state = {name.removeprefix("module."): value for name, value in state.items()}
     given = {name.removeprefix("visual."): value for name, value in state.items() if name.startswith("visual.")}
     wanted = {name: value.shape for name, value in tower.state_dict().items()}

@@ -28,7 +28,13 @@ def toy_clip(shrink: int = 1) -> open_clip.CLIP:
 
 
 def enlarge_patches(state: dict[str, Tensor], times: int) -> dict[str, Tensor]:
-    """The weights of a shrunk CLIP for images `times` as large, of which it sees averages of times x times pixels."""
+    """The weights of a shrunk CLIP, for larger images, of which it sees averages of times x times pixels.
+
+    Args:
+        state: weights of `toy_clip(shrink=times)`, by name.
+        times: how many times larger the images are.
+    Returns: weights of `toy_clip()`.
+    """
     kernel = state["visual.conv1.weight"]  # [D, 3, size, size]
     large = kernel.repeat_interleave(times, dim=2).repeat_interleave(times, dim=3) / times**2
     return {**state, "visual.conv1.weight": large}

@@ -23,7 +23,7 @@ def spatial_score(tokens: Tensor) -> Tensor:
 
     Args: tokens: [..., F, 49 or 50, D], CLIP tokens before the final norm; a leading class token is dropped.
     Raises: ValueError on another number of tokens.
-    Source: ViSAGe section 3.2 (patchwise energy map). Notebook: 03_features.
+    Source: ViSAGe, the patchwise energy map. Notebook: 03_features.
     """
     grid = _grid(tokens)  # [..., F, 7, 7, D]
     around = functional.pad(grid, (0, 0, 1, 1, 1, 1))  # zeros outside; the sum points where the mean points
@@ -39,7 +39,7 @@ def temporal_score(tokens: Tensor) -> Tensor:
 
     Args: tokens: [..., F, 49 or 50, D], CLIP tokens before the final norm; a leading class token is dropped.
     Raises: ValueError on another number of tokens.
-    Source: ViSAGe section 3.2 (patchwise energy map). Notebook: 03_features.
+    Source: ViSAGe, the patchwise energy map. Notebook: 03_features.
     """
     grid = _grid(tokens)
     around = functional.pad(grid, (0, 0, 0, 0, 0, 0, 1, 1))
@@ -56,8 +56,9 @@ def patch_energy_map(tokens: Tensor, temperature: float = 0.1, top_p: float | No
         tokens: [..., F, 49 or 50, D], CLIP tokens before the final norm; a leading class token is dropped.
         temperature: lower is sharper.
         top_p: share of the mass that is kept, 0 to 1; None keeps every patch.
+    Returns: float32 [..., F, 49], row by row from the upper left patch.
     Raises: ValueError on another number of tokens or a top_p outside 0 to 1.
-    Source: ViSAGe section 3.2 (patchwise energy map). Notebook: 03_features.
+    Source: ViSAGe, the patchwise energy map. Notebook: 03_features.
     """
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p must lie in (0, 1], not {top_p}; use None to keep every patch")
@@ -71,9 +72,12 @@ def patch_energy_map(tokens: Tensor, temperature: float = 0.1, top_p: float | No
 
 
 def resize_frames(frames: np.ndarray, size: int = 224) -> np.ndarray:
-    """Frames with the short side scaled to `size` (bicubic) and the centre square cut out: uint8 [..., size, size, 3].
+    """Frames with the short side scaled to `size` (bicubic) and the centre square cut out.
 
-    Args: frames: uint8 [..., H, W, 3].
+    Args:
+        frames: uint8 [..., H, W, 3].
+        size: pixels along an edge.
+    Returns: uint8 [..., size, size, 3].
     Source: the released code's order of scale and crop, in place of CLIP's own transform. Notebook: 03_features.
     """
     height, width = frames.shape[-3:-1]
@@ -170,6 +174,7 @@ def load_vision(
             weights once (about 600 MB). Nothing is downloaded unless "openai" is asked for.
         architecture: an open_clip model name; only weights trained with GELU belong to plain "ViT-B-32".
         device: where it runs.
+    Returns: a Vision; its name says which CLIP it is.
     Raises: ValueError with the remedy if weights are missing, or belong to another architecture.
     Notebook: 03_features.
     """
