@@ -7,6 +7,8 @@ signal s has W = s, Y = s sin(az) cos(el), Z = s sin(el), X = s cos(az) cos(el).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from visage_lite.directions import Direction, unit_vector
@@ -174,10 +176,15 @@ def energy_map_of_covariance(
     matrix: np.ndarray, height: int = 90, width: int = 180, weighting: str = "sn3d",
 ) -> np.ndarray:
     """Energy maps from covariances R [..., 4, 4]: sqrt(y' R y) in each cell, [..., height, width]."""
-    grid = map_grid(height, width, weighting).reshape(4, -1)
-    pairs = (grid[:, None] * grid[None]).reshape(16, -1)  # [16, cells]
-    power = np.asarray(matrix).reshape(*np.shape(matrix)[:-2], 16) @ pairs
+    power = np.asarray(matrix).reshape(*np.shape(matrix)[:-2], 16) @ _products(height, width, weighting)
     return np.sqrt(np.maximum(power, 0.0)).reshape(*power.shape[:-1], height, width)
+
+
+@lru_cache(maxsize=4)
+def _products(height: int, width: int, weighting: str) -> np.ndarray:
+    """How much each product of two channels counts in each cell: float64 [16, height * width]."""
+    grid = map_grid(height, width, weighting).reshape(4, -1)
+    return (grid[:, None] * grid[None]).reshape(16, -1)
 
 
 def intensity_direction(foa: np.ndarray) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 The response of a rigid sphere at the ear depends only on the angle between the source and the ear's axis, so each ear
 needs two filters: one for W and one for the figure-eight that points at the ear. With the ears at +90 and -90 degrees,
-left = h0 * W + h1 * Y and right = h0 * W - h1 * Y.
+left = h0 * W + h1 * Y and right = h0 * W - h1 * Y. Two filters cannot be right in time and in level at every frequency:
+here the times are right below 700 Hz, where hearing uses them, and the levels above 1400 Hz.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from visage_lite.ambisonics import rotate_yaw
 
 HEAD_RADIUS_M = 0.0875
 SPEED_OF_SOUND = 343.0  # metres per second
-CROSSOVER_HZ = (700.0, 1400.0)  # below: exact first order, right in phase; above: right in magnitude
+CROSSOVER_HZ = (700.0, 1400.0)  # from right in time to right in level
 
 
 def binauralise(foa: np.ndarray, sample_rate: int, yaw: float = 0.0) -> np.ndarray:

@@ -88,7 +88,7 @@ def correlation(prediction: np.ndarray, truth: np.ndarray) -> float:
     if is_flat(prediction) or is_flat(truth):
         return 0.0
     prediction, truth = prediction - prediction.mean(), truth - truth.mean()
-    return float(prediction @ truth / np.sqrt((prediction @ prediction) * (truth @ truth)))
+    return float(np.sum(prediction * truth) / np.sqrt(np.sum(prediction**2) * np.sum(truth**2)))
 
 
 def auc_judd(prediction: np.ndarray, truth: np.ndarray, mode: str = "corrected") -> float:
