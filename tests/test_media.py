@@ -454,6 +454,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, n
 
 
 def test_folders_that_cannot_be_written(tmp_path):
+    video = write_video(tmp_path / "v.mp4", greys(5))
     (tmp_path / "file").write_text("")
     (tmp_path / "taken.wav").mkdir()
     for name in ("none/a.wav", "none/a.mp4", "file/a.opus", "taken.wav"):
@@ -461,7 +462,11 @@ def test_folders_that_cannot_be_written(tmp_path):
         with pytest.raises(MediaError, match="cannot be written") as error:
             write_foa(path, np.zeros((4, 10)), 48000)
         assert str(path) in str(error.value) and "\n" not in str(error.value)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "taken.wav"]
+    for name in ("none/a.mp4", "file/a.mkv"):
+        with pytest.raises(MediaError, match="cannot be written") as error:
+            mux(video, np.zeros((4, 480)), 48000, tmp_path / name)
+        assert str(tmp_path / name) in str(error.value)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "taken.wav", "v.mp4"]
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.webm", "a.mkv"])

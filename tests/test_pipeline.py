@@ -48,6 +48,15 @@ class Glance:
         return VideoFeatures(colours.repeat(1, 3)[:, :8], torch.full((len(frames), 49), 1 / 49))
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Layers this small are faster on one thread, above all on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def small():
     """Models of a 1 s preset: random weights, a random toy codec, no CLIP."""
@@ -73,14 +82,11 @@ def test_four_channels_as_long_as_the_clip_and_the_same_for_the_same_seed(tmp_pa
 
 def test_direction_and_guidance_reach_the_model(tmp_path, small):
     path = write_video(tmp_path / "a.mp4", noise(1), 10)
-    sounds = {
-        (name, camera): video_to_ambisonics(
-            path, camera, small, guidance=guidance_named(name, small.preset), progress=False
-        ).foa.tobytes()
-        for name in ("none", "joint", "two-way")
-        for camera in (LEFT, RIGHT)
-    }
-    assert len(set(sounds.values())) == 6
+    sounds = set()
+    for name, camera in (("none", LEFT), ("none", RIGHT), ("joint", LEFT), ("two-way", LEFT)):
+        guidance = guidance_named(name, small.preset)
+        sounds.add(video_to_ambisonics(path, camera, small, guidance=guidance, progress=False).foa.tobytes())
+    assert len(sounds) == 4
 
 
 @pytest.mark.parametrize(("seconds", "frames", "samples"), [(0.6, 3, 9600), (0.1, 1, 1600), (1.0, 4, 16000)])

@@ -1,42 +1,43 @@
 """Video frames and 4-channel audio in and out of files. Channels keep their order; nothing is mixed down or normalised.
 
-Every file is written under a temporary name in its own folder and renamed when complete. `streams` does the PyAV part.
+Every file is written under a temporary name in its own folder and renamed when complete. PyAV is in
+`streams` and `muxing`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import soundfile
 
-from visage_lite.streams import (
+from visage_lite.muxing import (
+    CONTAINERS,
     COPIED,
-    NEAR_S,
+    encode_opus,
+    encode_video,
+    opus_stream,
+    output,
+    packets_between,
+    video_encoder,
+)
+from visage_lite.streams import (
     MediaError,
     atomic,
     check_complete,
     declared_s,
     decoded,
     display_size,
-    encode_opus,
-    encode_video,
     frames_between,
-    opus_stream,
-    output,
-    packets_between,
+    late_samples,
+    on_show,
     picture_of,
     reading,
     samples_of,
     stream_of,
-    video_encoder,
 )
-
-CONTAINERS = {".opus": "opus", ".webm": "webm", ".mkv": "matroska", ".mp4": "mp4"}
 
 
 @dataclass(frozen=True)
@@ -51,25 +52,6 @@ class Video:
     width: int  # pixels of the source as displayed, after rotation
     height: int
     codec: str  # such as "h264"
-
-
-def _on_show(timed: Iterator[tuple], rate: float, start_s: float, stop_s: float) -> Iterator[tuple]:
-    """(frame, None) for each instant start_s + k / rate before stop_s: the latest frame that had begun by then.
-
-    After the last, if the stream ended before stop_s, (None, end): where it ended, seconds.
-    """
-    shown, end, k = None, 0.0, 0
-    for frame, begin, frame_end in timed:
-        while shown is not None and start_s + k / rate < begin - NEAR_S:
-            if start_s + k / rate > stop_s - NEAR_S:
-                return
-            yield shown, None
-            k += 1
-        shown, end = frame, max(end, frame_end)
-    while shown is not None and start_s + k / rate < min(end, stop_s) - NEAR_S:
-        yield shown, None
-        k += 1
-    yield None, end
 
 
 def read_video(
@@ -105,7 +87,7 @@ def read_video(
     with reading(path) as container:
         stream = stream_of(container, "video", path)
         declared, aspect = declared_s(container, stream), stream.sample_aspect_ratio
-        for frame, ended in _on_show(decoded(container, stream, path, start_s), rate, start_s, stop_s):
+        for frame, ended in on_show(decoded(container, stream, path, start_s), rate, start_s, stop_s):
             end = ended
             if frame is not None:
                 pictures.append(pictures[-1] if frame is last else picture_of(frame, aspect, size))
@@ -119,12 +101,6 @@ def read_video(
         width, height, _ = display_size(last, aspect)
         stop_s, codec = stop_s if end is None else min(end, stop_s), stream.codec_context.name
     return Video(np.stack(pictures), rate, start_s, stop_s - start_s, max(declared, stop_s), width, height, codec)
-
-
-def _late(container: av.container.InputContainer, frame: av.AudioFrame, rate: int) -> int:
-    """How many samples after the file's beginning its sound sets in."""
-    seconds = (frame.time or 0) - (container.start_time or 0) / av.time_base
-    return round(seconds * rate) if seconds > 2 * NEAR_S else 0
 
 
 def read_audio(path: str | Path, start_s: float = 0.0, duration_s: float | None = None) -> tuple[np.ndarray, int]:
@@ -151,7 +127,7 @@ def read_audio(path: str | Path, start_s: float = 0.0, duration_s: float | None 
         stop = float("inf") if duration_s is None else round((start_s + duration_s) * rate)
         for frame, _, _ in decoded(container, stream, path):
             if not count:
-                late = _late(container, frame, rate)
+                late = late_samples(container, frame, rate)
                 blocks.append(np.zeros((len(frame.layout.channels), max(0, late - first)), np.float32))
                 count = late
             blocks.append(samples_of(frame)[:, max(0, first - count) :])

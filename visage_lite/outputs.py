@@ -112,6 +112,7 @@ def picture(generated: Generated) -> Figure:
     """
     figure = Figure(figsize=(8, 6.4), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(wspace=0.08)
     places = figure.subplot_mosaic([["seen", "heard"], ["sphere", "sphere"]])
     view, levels = generated.view, energy_map(generated.foa)
     middle = len(view.frames) // 2
@@ -120,5 +121,6 @@ def picture(generated: Generated) -> Figure:
     plots.energy_map(levels, ax=places["sphere"], direction=view.camera, panorama=view.panorama)
     places["seen"].set_title("what stands out in the view", fontsize=9)
     places["heard"].set_title("generated sound, as the camera sees it", fontsize=9)
+    places["heard"].set_ylabel("")
     places["sphere"].set_title("generated sound, all around (ring: where the camera looks)", fontsize=9)
     return figure

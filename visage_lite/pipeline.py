@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 
 from visage_lite import presets
 from visage_lite.ambisonics import intensity_direction
@@ -37,7 +38,7 @@ class Models:
 class View:
     """What the camera sees of a video. Get one from `see`. Notebook: 00_quickstart."""
 
-    frames: np.ndarray  # uint8 [F, size, size, 3], F = min(clip, what the video has)
+    frames: np.ndarray  # uint8 [F, size, size, 3]
     camera: Direction  # where it looks in the sound field
     video: Video  # as it was read
     panorama: np.ndarray | None  # uint8 [H, W, 3], the middle frame of the panorama the view was cut from
@@ -205,8 +206,6 @@ def load_models(
 
 def _written_by_us(path: str | Path) -> bool:
     """Whether a file was written by `checkpoints.save`; the toy checkpoint counts even if missing."""
-    from safetensors import safe_open
-
     with suppress(Exception), safe_open(path, "pt") as file:
         return "visage_lite" in (file.metadata() or {})
     return str(path).startswith(str(presets.DATA_FOLDER))
@@ -243,11 +242,8 @@ def guidance_named(
     direction_scale = preset.guidance_scale if direction_scale is None else direction_scale
     if not np.isfinite([scale, direction_scale]).all():
         raise ValueError(f"guidance scales must be finite numbers, not {scale} and {direction_scale}")
-    kinds = {
-        "none": no_guidance,
-        "joint": lambda: joint_guidance(scale),
-        "two-way": lambda: two_way_guidance(scale, direction_scale),
-    }
+    two_way = two_way_guidance(scale, direction_scale)
+    kinds = {"none": no_guidance(), "joint": joint_guidance(scale), "two-way": two_way}
     if name not in kinds:
         raise ValueError(f"no guidance {name!r}: choose one of {', '.join(kinds)}")
-    return kinds[name]()
+    return kinds[name]

@@ -1,4 +1,4 @@
-"""PyAV underneath `media`: local files opened, decoded and encoded, every failure told in one line."""
+"""PyAV underneath what `media` reads: local files opened and decoded, every failure told in one line."""
 
 from __future__ import annotations
 
@@ -11,15 +11,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-import soxr
 
-OPUS_RATE = 48000  # Hz, the rate of every Opus file
-OPUS_BITS = 128000  # bits per second and channel
-OPUS_FRAME = 960  # samples, 20 ms
-# Video codecs that a container takes as they are; all others are encoded again.
-COPIED = {"mp4": {"h264", "hevc", "av1", "vp9", "mpeg4"}, "webm": {"vp8", "vp9", "av1"}}
-COPIED["matroska"] = COPIED["mp4"] | COPIED["webm"]
-VIDEO_CLOCK = 90000  # ticks per second of frames that are encoded again
 NEAR_S = 1e-3  # instants closer than this are the same: Matroska rounds its time stamps to 1 ms
 MISSING_S = 0.5  # a file that ends this much before the length it declares is called truncated
 PICTURE = av.stream.Disposition.attached_pic
@@ -56,14 +48,14 @@ def reading(path: str | Path) -> Iterator[av.container.InputContainer]:
         raise MediaError(f"{path}: is a folder; give a file")
     if not path.is_file():
         raise MediaError(f"{path}: no such file; check the name")
+    if not os.access(path, os.R_OK):
+        raise MediaError(f"{path}: may not be read; change its permissions")
     if path.stat().st_size == 0:
         raise MediaError(f"{path}: is empty (0 bytes); copy or download it again")
     try:
         # "file:" and the whitelist keep a name or a playlist from opening anything on the network.
         with av.open(f"file:{path.resolve()}", options={"protocol_whitelist": "file"}) as container:
             yield container
-    except PermissionError as error:
-        raise MediaError(f"{path}: may not be read; change its permissions") from error
     except (av.error.FFmpegError, EOFError) as error:
         reason = str(getattr(error, "strerror", None) or error)
         raise MediaError(f"{path}: truncated, corrupt or no media file ({reason}); copy or convert it again") from error
@@ -142,32 +134,6 @@ def picture_of(frame: av.VideoFrame, aspect: Fraction | None, size: int | tuple[
     return np.ascontiguousarray(picture)
 
 
-def output(path: Path, container: str) -> av.container.OutputContainer:
-    """An open output file; in MP4, lengths are kept to the sample."""
-    options = {"movie_timescale": str(OPUS_RATE), "movflags": "faststart"} if container == "mp4" else {}
-    return av.open(f"file:{path}", "w", format=container, options=options)
-
-
-def opus_stream(out: av.container.OutputContainer) -> av.AudioStream:
-    """A new Opus stream of four ambisonic channels, each coded alone."""
-    stream = out.add_stream("libopus", rate=OPUS_RATE, layout="ambisonic 1", options={"mapping_family": "2"})
-    stream.bit_rate = 4 * OPUS_BITS
-    return stream
-
-
-def encode_opus(out: av.container.OutputContainer, stream: av.AudioStream, foa: np.ndarray, rate: int) -> None:
-    """Encodes foa [4, N] into `stream`, resampled to 48 kHz, to N * 48000 / rate samples."""
-    samples = round(foa.shape[1] * OPUS_RATE / rate)
-    foa = foa if rate == OPUS_RATE else soxr.resample(foa.T, rate, OPUS_RATE).T
-    foa = np.pad(foa, ((0, 0), (0, max(0, samples - foa.shape[1]))))[:, :samples]
-    for begin in range(0, samples, OPUS_FRAME):
-        block = np.ascontiguousarray(foa[:, begin : begin + OPUS_FRAME])
-        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="ambisonic 1")
-        frame.sample_rate, frame.pts, frame.time_base = OPUS_RATE, begin, Fraction(1, OPUS_RATE)
-        out.mux(stream.encode(frame))
-    out.mux(stream.encode(None))
-
-
 def samples_of(frame: av.AudioFrame) -> np.ndarray:
     """The samples of a decoded frame in file order, float32 [C, N]; integers are scaled to [-1, 1)."""
     samples = frame.to_ndarray()
@@ -185,29 +151,29 @@ def _late(container: av.container.InputContainer, frame: av.AudioFrame, rate: in
     return round(seconds * rate) if seconds > 2 * NEAR_S else 0
 
 
-def packets_between(
-    source: av.container.InputContainer, video: av.VideoStream, path: str | Path, start_s: float, stop_s: float
-) -> list[av.Packet]:
-    """The coded frames on show from start_s to stop_s, time stamps from start_s; none if no key frame is there."""
-    base, found, wanted = video.time_base, [], 0
-    zero, length_s = (video.start_time or 0) + round(start_s / base), stop_s - start_s
-    if start_s > 0:
-        source.seek(zero, stream=video)
-    for packet in source.demux(video):
-        if packet.pts is None or packet.dts is None:
-            continue
-        packet.pts, packet.dts = packet.pts - zero, packet.dts - zero
-        if not found and (not packet.is_keyframe or abs(packet.pts * base) > NEAR_S):
-            return []
-        if packet.dts * base >= length_s - NEAR_S:  # whatever is on show before the end has been decoded by now
-            return found[:wanted]
-        if packet.pts >= 0:
-            found.append(packet)
-        if packet.pts * base < length_s - NEAR_S:
-            wanted = len(found)
-    end = max((float((p.pts + (p.duration or 0)) * base) for p in found), default=0.0)
-    check_complete(path, start_s + end, stop_s, declared_s(source, video))
-    return found[:wanted]
+def on_show(timed: Iterator[tuple], rate: float, start_s: float, stop_s: float) -> Iterator[tuple]:
+    """(frame, None) for each instant start_s + k / rate before stop_s: the latest frame that had begun by then.
+
+    After the last, if the stream ended before stop_s, (None, end): where it ended, seconds.
+    """
+    shown, end, k = None, 0.0, 0
+    for frame, begin, frame_end in timed:
+        while shown is not None and start_s + k / rate < begin - NEAR_S:
+            if start_s + k / rate > stop_s - NEAR_S:
+                return
+            yield shown, None
+            k += 1
+        shown, end = frame, max(end, frame_end)
+    while shown is not None and start_s + k / rate < min(end, stop_s) - NEAR_S:
+        yield shown, None
+        k += 1
+    yield None, end
+
+
+def late_samples(container: av.container.InputContainer, frame: av.AudioFrame, rate: int) -> int:
+    """How many samples after the file's beginning its sound sets in."""
+    seconds = (frame.time or 0) - (container.start_time or 0) / av.time_base
+    return round(seconds * rate) if seconds > 2 * NEAR_S else 0
 
 
 def frames_between(path: str | Path, start_s: float, stop_s: float) -> Iterator[tuple[np.ndarray, float]]:
@@ -222,30 +188,3 @@ def frames_between(path: str | Path, start_s: float, stop_s: float) -> Iterator[
         check_complete(path, end, stop_s, declared_s(source, video))
     if end <= start_s + NEAR_S:
         raise MediaError(f"{path}: " + (f"ends at {end:.2f} s; start before that" if end else "has no frames"))
-
-
-def video_encoder(out: av.container.OutputContainer, container: str, rate: Fraction | int) -> av.VideoStream:
-    """A new stream for frames that must be encoded again; its size is set with the first frame."""
-    options = {"crf": "18", "preset": "veryfast"}
-    if container == "webm":
-        options = {"crf": "30", "deadline": "realtime", "cpu-used": "8"}
-    name = "libvpx-vp9" if container == "webm" else "libx264"
-    stream = out.add_stream(name, rate=rate, options=options)
-    stream.pix_fmt, stream.codec_context.time_base = "yuv420p", Fraction(1, VIDEO_CLOCK)
-    for tag in ("color_primaries", "color_trc", "colorspace"):
-        setattr(stream.codec_context, tag, 1)  # BT.709
-    return stream
-
-
-def encode_video(
-    out: av.container.OutputContainer, stream: av.VideoStream, shown: Iterator[tuple[np.ndarray, float]]
-) -> None:
-    """Encodes (picture, seconds) one by one into `stream`; the size is that of the first, made even."""
-    for k, (picture, seconds) in enumerate(shown):
-        if k == 0:
-            stream.width, stream.height = (side + side % 2 for side in (picture.shape[1], picture.shape[0]))
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        frame = frame.reformat(stream.width, stream.height, "yuv420p", dst_colorspace="ITU709")
-        frame.pts, frame.time_base = round(seconds * VIDEO_CLOCK), Fraction(1, VIDEO_CLOCK)
-        out.mux(stream.encode(frame))
-    out.mux(stream.encode(None))

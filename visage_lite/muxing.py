@@ -1,0 +1,106 @@
+"""PyAV underneath what `media` writes: containers, ambisonic Opus, and video that is copied or encoded again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import soxr
+
+from visage_lite.streams import NEAR_S, check_complete, declared_s
+
+OPUS_RATE = 48000  # Hz, the rate of every Opus file
+OPUS_BITS = 128000  # bits per second and channel
+OPUS_FRAME = 960  # samples, 20 ms
+CONTAINERS = {".opus": "opus", ".webm": "webm", ".mkv": "matroska", ".mp4": "mp4"}
+# Video codecs that a container takes as they are; all others are encoded again.
+COPIED = {"mp4": {"h264", "hevc", "av1", "vp9", "mpeg4"}, "webm": {"vp8", "vp9", "av1"}}
+COPIED["matroska"] = COPIED["mp4"] | COPIED["webm"]
+VIDEO_CLOCK = 90000  # ticks per second of frames that are encoded again
+
+
+@contextmanager
+def output(path: Path, container: str) -> Iterator[av.container.OutputContainer]:
+    """An open output file; in MP4, lengths are kept to the sample. What FFmpeg cannot write is an OSError."""
+    options = {"movie_timescale": str(OPUS_RATE), "movflags": "faststart"} if container == "mp4" else {}
+    try:
+        with av.open(f"file:{path}", "w", format=container, options=options) as out:
+            yield out
+    except av.error.FFmpegError as error:
+        raise OSError(getattr(error, "errno", 0), getattr(error, "strerror", str(error))) from error
+
+
+def opus_stream(out: av.container.OutputContainer) -> av.AudioStream:
+    """A new Opus stream of four ambisonic channels, each coded alone."""
+    stream = out.add_stream("libopus", rate=OPUS_RATE, layout="ambisonic 1", options={"mapping_family": "2"})
+    stream.bit_rate = 4 * OPUS_BITS
+    return stream
+
+
+def encode_opus(out: av.container.OutputContainer, stream: av.AudioStream, foa: np.ndarray, rate: int) -> None:
+    """Encodes foa [4, N] into `stream`, resampled to 48 kHz, to N * 48000 / rate samples."""
+    samples = round(foa.shape[1] * OPUS_RATE / rate)
+    foa = foa if rate == OPUS_RATE else soxr.resample(foa.T, rate, OPUS_RATE).T
+    foa = np.pad(foa, ((0, 0), (0, max(0, samples - foa.shape[1]))))[:, :samples]
+    for begin in range(0, samples, OPUS_FRAME):
+        block = np.ascontiguousarray(foa[:, begin : begin + OPUS_FRAME])
+        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="ambisonic 1")
+        frame.sample_rate, frame.pts, frame.time_base = OPUS_RATE, begin, Fraction(1, OPUS_RATE)
+        out.mux(stream.encode(frame))
+    out.mux(stream.encode(None))
+
+
+def packets_between(
+    source: av.container.InputContainer, video: av.VideoStream, path: str | Path, start_s: float, stop_s: float
+) -> list[av.Packet]:
+    """The coded frames on show from start_s to stop_s, time stamps from start_s; none if no key frame is there."""
+    base, found, wanted = video.time_base, [], 0
+    zero, length_s = (video.start_time or 0) + round(start_s / base), stop_s - start_s
+    if start_s > 0:
+        source.seek(zero, stream=video)
+    for packet in source.demux(video):
+        if packet.pts is None or packet.dts is None:
+            continue
+        packet.pts, packet.dts = packet.pts - zero, packet.dts - zero
+        if not found and (not packet.is_keyframe or abs(packet.pts * base) > NEAR_S):
+            return []
+        if packet.dts * base >= length_s - NEAR_S:  # whatever is on show before the end has been decoded by now
+            return found[:wanted]
+        if packet.pts >= 0:
+            found.append(packet)
+        if packet.pts * base < length_s - NEAR_S:
+            wanted = len(found)
+    end = max((float((p.pts + (p.duration or 0)) * base) for p in found), default=0.0)
+    check_complete(path, start_s + end, stop_s, declared_s(source, video))
+    return found[:wanted]
+
+
+def video_encoder(out: av.container.OutputContainer, container: str, rate: Fraction | int) -> av.VideoStream:
+    """A new stream for frames that must be encoded again; its size is set with the first frame."""
+    options = {"crf": "18", "preset": "veryfast"}
+    if container == "webm":
+        options = {"crf": "30", "deadline": "realtime", "cpu-used": "8"}
+    name = "libvpx-vp9" if container == "webm" else "libx264"
+    stream = out.add_stream(name, rate=rate, options=options)
+    stream.pix_fmt, stream.codec_context.time_base = "yuv420p", Fraction(1, VIDEO_CLOCK)
+    for tag in ("color_primaries", "color_trc", "colorspace"):
+        setattr(stream.codec_context, tag, 1)  # BT.709
+    return stream
+
+
+def encode_video(
+    out: av.container.OutputContainer, stream: av.VideoStream, shown: Iterator[tuple[np.ndarray, float]]
+) -> None:
+    """Encodes (picture, seconds) one by one into `stream`; the size is that of the first, made even."""
+    for k, (picture, seconds) in enumerate(shown):
+        if k == 0:
+            stream.width, stream.height = (side + side % 2 for side in (picture.shape[1], picture.shape[0]))
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame = frame.reformat(stream.width, stream.height, "yuv420p", dst_colorspace="ITU709")
+        frame.pts, frame.time_base = round(seconds * VIDEO_CLOCK), Fraction(1, VIDEO_CLOCK)
+        out.mux(stream.encode(frame))
+    out.mux(stream.encode(None))
