@@ -48,6 +48,7 @@ def rotation_matrix(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> 
         yaw: radians, front turns to the left.
         pitch: radians, front turns up.
         roll: radians, left turns up.
+    Returns: float64 [3, 3], orthogonal.
     Notebook: 02_ambisonics.
     """
     (cy, cp, cr), (sy, sp, sr) = np.cos([yaw, pitch, roll]), np.sin([yaw, pitch, roll])
@@ -79,13 +80,24 @@ def rotate(foa: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def rotate_yaw(foa: np.ndarray, yaw: float) -> np.ndarray:
-    """The field [..., 4, N] turned to the left by `yaw` radians. A head that turns left hears rotate_yaw(foa, -yaw)."""
+    """The field with every source turned to the left. A head that turns left hears rotate_yaw(foa, -yaw).
+
+    Args:
+        foa: [..., 4, N].
+        yaw: radians, left positive.
+    Returns: [..., 4, N].
+    Notebook: 02_ambisonics.
+    """
     return rotate(foa, rotation_matrix(yaw))
 
 
 def mirror(foa: np.ndarray, axis: str = "left-right") -> np.ndarray:
-    """The field [..., 4, N] seen in a mirror: "left-right" flips Y, "up-down" Z, "front-back" X.
+    """The field seen in a mirror.
 
+    Args:
+        foa: [..., 4, N].
+        axis: "left-right" flips Y, "up-down" Z, "front-back" X.
+    Returns: [..., 4, N].
     Raises: ValueError if the axis has another name.
     Notebook: 02_ambisonics.
     """
@@ -141,12 +153,14 @@ def covariance(foa: np.ndarray) -> np.ndarray:
 
 
 def map_grid(height: int = 90, width: int = 180, weighting: str = "sn3d") -> np.ndarray:
-    """How much each channel counts in each cell of the energy map: float64 [4, height, width].
+    """How much each channel counts in each cell of the energy map.
 
-    Row 0 is up, column 0 is behind and turns over the left to the front. "sn3d": cell centres, elevation 89 - 2i and
-    azimuth 179 - 2j degrees at the default size. "as_released": the cells' lower right corners (88 - 2i, 178 - 2j), and
-    Y and X weighted by sqrt(2) because of a misplaced parenthesis, so that a source at elevation 45 peaks at 36.
-
+    Args:
+        height, width: cells from the zenith down, and from behind over the left to the front and on.
+        weighting: "sn3d": cell centres, elevation 89 - 2i and azimuth 179 - 2j degrees at the default size.
+            "as_released": the cells' lower right corners (88 - 2i, 178 - 2j), and Y and X weighted by sqrt(2) because
+            of a misplaced parenthesis, so that a source at elevation 45 peaks at 36.
+    Returns: float64 [4, height, width].
     Raises: ValueError if the weighting has another name.
     Notebook: 02_ambisonics.
     """
@@ -175,7 +189,14 @@ def energy_map(foa: np.ndarray, height: int = 90, width: int = 180, weighting: s
 def energy_map_of_covariance(
     matrix: np.ndarray, height: int = 90, width: int = 180, weighting: str = "sn3d",
 ) -> np.ndarray:
-    """Energy maps from covariances R [..., 4, 4]: sqrt(y' R y) in each cell, [..., height, width]."""
+    """Energy maps from covariances alone: sqrt(y' R y) in each cell.
+
+    Args:
+        matrix: R, [..., 4, 4], from `covariance`.
+        height, width, weighting: see `map_grid`.
+    Returns: float64 [..., height, width].
+    Notebook: 02_ambisonics.
+    """
     power = np.asarray(matrix).reshape(*np.shape(matrix)[:-2], 16) @ _products(height, width, weighting)
     return np.sqrt(np.maximum(power, 0.0)).reshape(*power.shape[:-1], height, width)
 

@@ -57,12 +57,13 @@ def ear_filters(sample_rate: int) -> tuple[np.ndarray, int]:
 
 
 def first_order_response(frequencies: np.ndarray) -> np.ndarray:
-    """How W and the figure-eight toward the ear count at each frequency: complex [2, n].
+    """How W and the figure-eight toward the ear count at each frequency.
 
     Low: the first two terms of the sphere's series. High, where two terms cannot be right in phase as well: the two
     that come nearest to the magnitude of the full series over all directions, in the phase of the first term.
 
     Args: frequencies: Hz, [n], greater than 0.
+    Returns: complex [2, n].
     """
     series = sphere_series(frequencies, orders=60)  # [orders, n]
     exact = series[:2]
@@ -76,9 +77,12 @@ def first_order_response(frequencies: np.ndarray) -> np.ndarray:
 
 
 def sphere_series(frequencies: np.ndarray, orders: int) -> np.ndarray:
-    """Pressure on a rigid sphere in a plane wave: sum over n of series[n] P_n(cos angle), complex [orders, n].
+    """Pressure on a rigid sphere in a plane wave: sum over n of series[n] P_n(cos angle).
 
-    Args: frequencies: Hz, [n], greater than 0. orders: terms of the series, more than the head's ka + 10.
+    Args:
+        frequencies: Hz, [n], greater than 0.
+        orders: terms of the series, more than ka + 10 (ka: the head's radius in radians of the wave).
+    Returns: complex [orders, n].
     Source: Duda and Martens 1998, equation 1, for a distant source. Notebook: 02_ambisonics.
     """
     ka = 2 * np.pi * np.asarray(frequencies) * HEAD_RADIUS_M / SPEED_OF_SOUND

@@ -44,9 +44,10 @@ def angles(vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def model_input(azimuth: np.ndarray | float, elevation: np.ndarray | float) -> np.ndarray:
-    """The direction as the model reads it: (right, down, front), float32 [..., 3].
+    """The direction as the model reads it: (right, down, front).
 
     Args: azimuth, elevation: radians, any shapes that broadcast.
+    Returns: float32 [..., 3].
     Source: FACTS of the released code, R_y(yaw to the right) R_x(elevation) (0, 0, 1). Notebook: 02_ambisonics.
     """
     front, left, up = np.moveaxis(unit_vector(azimuth, elevation), -1, 0)

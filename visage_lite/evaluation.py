@@ -79,8 +79,10 @@ def is_flat(levels: np.ndarray) -> bool:
 
 
 def correlation(prediction: np.ndarray, truth: np.ndarray) -> float:
-    """Pearson correlation (CC) of two maps of one shape: 1 the same, 0 unrelated or a map that tells no direction.
+    """Pearson correlation (CC) of two maps.
 
+    Args: prediction, truth: maps of one shape.
+    Returns: -1 to 1; 0 if a map tells no direction.
     Raises: ValueError if the shapes differ or a number is not finite.
     Source: Pearson. Notebook: 06_evaluation.
     """
@@ -150,9 +152,13 @@ def spatial_scores(
 
 
 def windows(foa: np.ndarray, sample_rate: float, window_s: float | None) -> np.ndarray:
-    """A field cut into windows, [4, N] -> [windows, 4, n]; a shorter rest at the end is dropped.
+    """A field cut into windows; a shorter rest at the end is dropped.
 
-    Args: window_s: seconds, or None for one window over all of it.
+    Args:
+        foa: [4, N].
+        sample_rate: Hz.
+        window_s: seconds, or None for one window over all of it.
+    Returns: [windows, 4, n].
     Raises: ValueError if foa is not [4, N] or is shorter than a window.
     """
     foa = np.asarray(foa)
@@ -169,7 +175,14 @@ def windows(foa: np.ndarray, sample_rate: float, window_s: float | None) -> np.n
 def window_maps(
     foa: np.ndarray, sample_rate: float, window_s: float | None = None, mode: str = "corrected",
 ) -> np.ndarray:
-    """The equal-area samples of the energy map of each window of a field: [4, N] -> [windows, M]."""
+    """The equal-area samples of the energy map of each window of a field.
+
+    Args:
+        foa, sample_rate, window_s: see `windows`.
+        mode: see `equal_area`; "as_released" takes the released energy map too.
+    Returns: float64 [windows, M].
+    Notebook: 06_evaluation.
+    """
     weighting = "sn3d" if _checked(mode) == "corrected" else "as_released"
     return equal_area(energy_map(windows(foa, sample_rate, window_s), weighting=weighting), mode)
 

@@ -49,6 +49,8 @@ def crop(panorama: np.ndarray, direction: Direction, fov_deg: float = 90.0, size
     Args:
         panorama: uint8 [..., H, W, 3], equirectangular; the middle column is the front, the left edge behind.
         direction: where the camera looks.
+        fov_deg: field of view, degrees, the same in both axes.
+        size: pixels along an edge of the view.
         sampling: "centres", or "as_released": view and panorama are then sampled 0.5 and 1.5 pixels beside the centres.
     Returns: uint8 [..., size, size, 3].
     Raises: ValueError if the panorama has another shape or type.
@@ -88,9 +90,12 @@ def _mixing(direction: Direction, fov_deg: float, size: int, sampling: str, heig
 def pixel_of(
     direction: Direction, camera: Direction, fov_deg: float = 90.0, size: int = 224,
 ) -> tuple[float, float] | None:
-    """(column, row) at which a camera sees a direction, in pixels from the upper left corner; None if it does not.
+    """Where in its view a camera sees a direction.
 
-    Args: fov_deg, size: the camera's view, as in `crop`.
+    Args:
+        direction: what is looked for.
+        camera, fov_deg, size: the view, as in `crop`.
+    Returns: (column, row) in pixels from the upper left corner, or None if it is not in view.
     Notebook: 01_dataset.
     """
     front, left, up = camera_axes(camera) @ direction.to_vector()
