@@ -53,24 +53,27 @@ def numbered(names: list[str] | None = None) -> list[Path]:
     return chosen
 
 
-def kernel_environment(threads: int) -> dict[str, str]:
-    """The kernels' environment: offline, with inline pictures, and no more threads than are theirs."""
+def kernel_environment() -> dict[str, str]:
+    """The kernels' environment: offline, with inline pictures, and one thread each.
+
+    The toy models are so small that threads wait for each other: beside other work, generating with two took 138 s
+    and with one 6 s. One thread also gives the same numbers on every machine.
+    """
     environment = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        environment[name] = str(threads)
+    environment |= {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "JUPYTER_PREFER_ENV_PATH": "1"}
     environment |= {"PYTHONHASHSEED": "0", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     return environment
 
 
-async def _execute(path: Path, threads: int) -> nbformat.NotebookNode:
+async def _execute(path: Path) -> nbformat.NotebookNode:
     notebook = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(path.parent)}}
     client = NotebookClient(notebook, timeout=CELL_TIMEOUT_S, kernel_name="python3", resources=resources,
                             extra_arguments=["--log-level=40"])
     started = time.monotonic()
     try:
-        await client.async_execute(env=kernel_environment(threads))
+        await client.async_execute(env=kernel_environment())
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         raise NotebookError(f"{path.name}, {_failed_cell(notebook)}:\n{error}") from None
     notebook.metadata["seconds"] = round(time.monotonic() - started, 1)
@@ -89,21 +92,18 @@ def _failed_cell(notebook: nbformat.NotebookNode) -> str:
     return f"cell {last} or the one after it"
 
 
-def execute(paths: list[Path], together: int | None = None) -> list[nbformat.NotebookNode]:
-    """The notebooks, executed; as many at once as there are cores, at most two.
+def execute(paths: list[Path], together: int = 2) -> list[nbformat.NotebookNode]:
+    """The notebooks, executed, two at a time.
 
     Raises: NotebookError naming the notebook and the cell, as soon as one fails.
     """
-    cores = os.cpu_count() or 1
-    together = together or min(2, cores, len(paths))
-    threads = max(1, cores // together)
 
     async def run_all() -> list[nbformat.NotebookNode]:
         turn = asyncio.Semaphore(together)
 
         async def run(path: Path) -> nbformat.NotebookNode:
             async with turn:
-                return await _execute(path, threads)
+                return await _execute(path)
 
         return await asyncio.gather(*(run(path) for path in paths))
 
@@ -136,7 +136,15 @@ def _merged(outputs: list) -> list:
     for output in joined:
         if output.output_type == "stream":
             output.text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in output.text.split("\n"))
-    return [output for output in joined if output.output_type != "stream" or output.text.strip()]
+    return [output for output in joined if not _is_progress(output)]
+
+
+def _is_progress(output: nbformat.NotebookNode) -> bool:
+    """A progress bar drawn as a widget, or a stream of which nothing is left."""
+    if output.output_type == "stream":
+        return not output.text.strip()
+    data = output.get("data", {})
+    return WIDGET in data and "%|" in data.get("text/plain", "")
 
 
 def _stripped(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -215,11 +223,12 @@ def page(notebook: nbformat.NotebookNode, previous: str = "", following: str = "
 
     shown = nbformat.from_dict(notebook)
     for cell in shown.cells:
+        if cell.cell_type == "code":
+            cell.outputs = _merged(cell.outputs)
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if data.pop(WIDGET, None) is not None:
                 data.setdefault("text/html", SLIDER_NOTE)
-        cell.outputs = _merged(cell.outputs) if cell.cell_type == "code" else []
     exporter = HTMLExporter(template_name="basic")
     exporter.register_filter("markdown2html", markdown_to_html)
     body, _ = exporter.from_notebook_node(shown)

@@ -169,14 +169,16 @@ def test_refresh_keeps_text_and_pictures_and_drops_sound_widgets_and_bars(tmp_pa
         new_code_cell("from visage_lite.player import players\nplayers({'a tone': [0.0, 0.5] * 400}, 8000)"),
         new_code_cell("import ipywidgets\nipywidgets.IntSlider(3)"),
         new_code_cell("for i in range(3): print(f'\\r{i} of 3', end='')"),
+        new_code_cell("from tqdm.auto import tqdm\nlist(tqdm(range(3)))\nprint('done')"),
         new_code_cell("%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1, 2]);"),
         new_code_cell("import socket\ntry: socket.create_connection(('192.0.2.1', 80))\nexcept OSError as e: print(e)"),
     )
     build.refresh([path])
-    player, slider, bar, picture, offline = [cell.outputs for cell in nbformat.read(path, as_version=4).cells[1:]]
+    player, slider, bar, tqdm, picture, offline = [cell.outputs for cell in nbformat.read(path, as_version=4).cells[1:]]
     assert player[0].data == {"text/plain": "players at one gain (+5.0 dB): a tone"}
     assert list(slider[0].data) == ["text/plain"]
     assert bar[0].text == "2 of 3"
+    assert [output.get("text") for output in tqdm] == ["done\n"]
     assert "image/png" in picture[0].data
     assert "without a network" in offline[0].text
     assert "widget-view" not in path.read_text()
