@@ -19,7 +19,7 @@ test: $(READY)
 	HF_HUB_OFFLINE=1 $(PY) -m pytest --durations=8
 
 lab: $(READY)
-	$(PY) -m jupyterlab --notebook-dir=notebooks
+	$(PY) -m jupyterlab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 bench: $(READY)
 	@for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(PY) $$file || exit 1; done

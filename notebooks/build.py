@@ -75,7 +75,8 @@ async def _execute(path: Path) -> nbformat.NotebookNode:
     try:
         await client.async_execute(env=kernel_environment())
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        raise NotebookError(f"{path.name}, {_failed_cell(notebook)}:\n{error}") from None
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # without the colours of a terminal
+        raise NotebookError(f"{path.name}, {_failed_cell(notebook)}:\n{plain}") from None
     notebook.metadata["seconds"] = round(time.monotonic() - started, 1)
     print(f"{path.stem}: {notebook.metadata['seconds']:.0f} s", flush=True)
     return notebook
