@@ -239,18 +239,19 @@ def streams_due(answer: Callable) -> None:
         assert got == expected, f"step {step}, {channels} channels, {codebooks} codebooks: {expected}, got {got}"
 
 
-@exercise("04_training", "two attentions of four square matrices, two matrices of width x ffn, biases, three norms of 2 width")
+@exercise("04_training", "two attentions of four square matrices, two of width x ffn, biases, three norms of 2 width")
 def decoder_layer_weights(answer: Callable) -> None:
     """The number of weights of a decoder layer: answer(width, ffn)."""
     for width, ffn, expected in ((1024, 4096, 16_796_672), (128, 512, 264_576), (2, 3, 77)):
         assert answer(width, ffn) == expected, f"width {width}, ffn {ffn}: {expected:,}, got {answer(width, ffn):,}"
 
 
-@exercise("04_training", "draw clips numbers for the picture, then clips others for the direction, and compare with share")
+@exercise("04_training", "one number a clip for the picture, another for the direction; true where it is below share")
 def guidance_masks(answer: Callable) -> None:
     """Guidance dropout: answer(clips, share, rng) -> (without_picture, without_direction), bool [clips] each."""
     picture, direction = (np.asarray(mask) for mask in answer(20_000, 0.1, np.random.default_rng(0)))
-    assert picture.shape == direction.shape == (20_000,) and picture.dtype == direction.dtype == bool, "bool [clips] each"
+    assert picture.shape == direction.shape == (20_000,), f"[clips] each, not {picture.shape} and {direction.shape}"
+    assert picture.dtype == direction.dtype == bool, f"bool, not {picture.dtype} and {direction.dtype}"
     assert abs(picture.mean() - 0.1) < 0.01 and abs(direction.mean() - 0.1) < 0.01, "a tenth of the clips, clip by clip"
     both = (picture & direction).mean()
     assert abs(both - 0.01) < 0.004, f"one clip in a hundred loses both, not {both:.3f}: draw for each apart"
