@@ -159,6 +159,8 @@ def test_own_format_round_trips(tmp_path):
     model = Visage(SMALL, seed=1)
     save(model, tmp_path / "deep" / "model.safetensors")
     assert same(load(tmp_path / "deep" / "model.safetensors", SMALL), model)
+    (tmp_path / "deep" / "plain").touch()
+    assert (tmp_path / "deep" / "model.safetensors").stat().st_mode == (tmp_path / "deep" / "plain").stat().st_mode
     save(model, tmp_path / "half.safetensors", torch.float16)
     assert same(load(tmp_path / "half.safetensors"), model.half().float())
     assert sorted(x.name for x in tmp_path.iterdir()) == ["deep", "half.safetensors"]

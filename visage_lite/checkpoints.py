@@ -57,7 +57,10 @@ def save(model: Visage, path: str | Path, dtype: torch.dtype | None = None) -> N
     state = {name: x.detach().to("cpu", dtype or x.dtype).contiguous() for name, x in model.state_dict().items()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # safetensors makes files that only their owner can read
         save_file(state, temporary, metadata={"visage_lite": json.dumps(asdict(model.config))})
+        temporary.chmod(mode)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
