@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from test_pipeline import noise, write_video
 
-from visage_lite import __version__, checkpoints, cli, presets
+from visage_lite import __version__, checkpoints, cli, pipeline, presets
 from visage_lite.ambisonics import energy_map
 from visage_lite.media import read_audio
 from visage_lite.model import Visage
@@ -75,6 +75,12 @@ def test_it_writes_four_files_and_says_what_it_did(run, tmp_path):
     assert (left_ear**2).sum() > (right_ear**2).sum()
 
 
+def test_guidance_by_name():
+    for name, branches in (("none", 1), ("joint", 2), ("two-way", 4)):
+        guidance = cli._guidance(name, 1.5, 0.5)
+        assert len(guidance) == branches and sum(weight for _, weight in guidance) == pytest.approx(1)
+
+
 BAD = {  # what is wrong: the argument, its value, what the message must say
     "missing": ("VIDEO", "none.mp4", "no such file"),
     "folder": ("VIDEO", ".", "is a folder"),
@@ -133,15 +139,16 @@ def test_bad_input_gives_one_line_and_leaves_nothing(run, files, monkeypatch, ki
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_says_so_and_leaves_nothing(tmp_path, number):
+def test_an_interrupted_run_says_so_and_leaves_nothing(run, tmp_path, monkeypatch, number):
+    def interrupted(*arguments, **options):
+        assert list((tmp_path / "out").iterdir())  # the temporary folder
+        signal.raise_signal(number)
+        time.sleep(5)
+        raise AssertionError("the signal did nothing")
+
+    monkeypatch.setattr(pipeline, "hear", interrupted)
     video = write_video(tmp_path / "a.mp4", noise(1), 10)
-    words = ["generate", str(video), "--azimuth", "0", "-o", str(tmp_path / "out")]
-    process = subprocess.Popen([*PROGRAM, *words], stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "out").exists() and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.05)
-    process.send_signal(number)
-    err = process.communicate(timeout=60)[1]
-    assert process.returncode == 128 + number
+    code, out, err = run("generate", video, "--azimuth", 0, "-o", tmp_path / "out")
+    assert code == 128 + number and out == ""
     assert err == ("visage-lite: interrupted, nothing was written\n" if number == signal.SIGINT else "")
     assert not (tmp_path / "out").exists()

@@ -12,9 +12,10 @@ import torch
 from visage_lite import checkpoints, outputs, pipeline, presets
 from visage_lite.ambisonics import encode, energy_map
 from visage_lite.directions import Direction
+from visage_lite.generation import no_guidance, two_way_guidance
 from visage_lite.media import MediaError, read_audio, read_video
 from visage_lite.model import Visage
-from visage_lite.pipeline import Models, guidance_named, hear, load_models, see, video_to_ambisonics
+from visage_lite.pipeline import Models, hear, load_models, see, video_to_ambisonics
 from visage_lite.scenes import make_scene
 from visage_lite.toy_codec import ToyCodec
 from visage_lite.vision import VideoFeatures
@@ -48,15 +49,6 @@ class Glance:
         return VideoFeatures(colours.repeat(1, 3)[:, :8], torch.full((len(frames), 49), 1 / 49))
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Layers this small are faster on one thread, above all on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def small():
     """Models of a 1 s preset: random weights, a random toy codec, no CLIP."""
@@ -69,7 +61,7 @@ def small():
 
 
 def test_four_channels_as_long_as_the_clip_and_the_same_for_the_same_seed(tmp_path, small):
-    path = write_video(tmp_path / "a.mp4", noise(2), 10)
+    path, threads = write_video(tmp_path / "a.mp4", noise(2), 10), torch.get_num_threads()
     first, again, other = (
         video_to_ambisonics(path, LEFT, small, seed=seed, progress=False) for seed in (1, 1, 2)
     )  # fmt: skip
@@ -78,13 +70,14 @@ def test_four_channels_as_long_as_the_clip_and_the_same_for_the_same_seed(tmp_pa
     assert np.array_equal(first.foa, again.foa) and not np.array_equal(first.foa, other.foa)
     assert first.view.frames.shape == (4, 224, 224, 3) and first.energy_map.shape == (4, 49)
     assert first.view.camera == LEFT
+    assert torch.get_num_threads() == threads
 
 
 def test_direction_and_guidance_reach_the_model(tmp_path, small):
     path = write_video(tmp_path / "a.mp4", noise(1), 10)
     sounds = set()
-    for name, camera in (("none", LEFT), ("none", RIGHT), ("joint", LEFT), ("two-way", LEFT)):
-        guidance = guidance_named(name, small.preset)
+    plain = no_guidance()
+    for guidance, camera in ((plain, LEFT), (plain, RIGHT), (None, LEFT), (two_way_guidance(1, 1), LEFT)):
         sounds.add(video_to_ambisonics(path, camera, small, guidance=guidance, progress=False).foa.tobytes())
     assert len(sounds) == 4
 
@@ -141,6 +134,8 @@ def test_models_that_do_not_fit_are_refused(tmp_path):
         load_models("huge")
     with pytest.raises(ValueError, match="ships no weights"):
         load_models("paper")
+    with pytest.raises(ValueError, match="needs weights of CLIP and DAC"):
+        load_models("paper", tmp_path)
     for change in ({"codebooks": 3}, {"clip_dim": 32}, {"channels": 1}, {"max_steps": 100}):
         model = Visage(replace(presets.toy().model, d_model=16, heads=2, ffn=32, **change), seed=0)
         checkpoints.save(model, tmp_path / "model.safetensors")
@@ -158,17 +153,6 @@ def test_a_model_of_another_width_may_be_used(tmp_path):
     checkpoints.save(model, tmp_path / "mine.safetensors")
     models = load_models("toy", tmp_path / "mine.safetensors")
     assert models.model.config.d_model == 16 and models.model_name == "mine.safetensors"
-
-
-def test_guidance_by_name():
-    preset = presets.toy()
-    for name in ("none", "joint", "two-way"):
-        assert sum(weight for _, weight in guidance_named(name, preset, 1.5, 0.5)) == pytest.approx(1)
-    assert guidance_named("joint", preset) == guidance_named("joint", preset, preset.guidance_scale)
-    with pytest.raises(ValueError, match="no guidance 'loud'"):
-        guidance_named("loud", preset)
-    with pytest.raises(ValueError, match="finite"):
-        guidance_named("joint", preset, float("nan"))
 
 
 # --- files

@@ -71,10 +71,11 @@ def generate(
         raise ValueError(f"--elevation must lie between -90 and 90 degrees, not {elevation:g}")
     from visage_lite import outputs, pipeline, presets
     from visage_lite.directions import Direction
+    from visage_lite.generation import Sampling
 
     sizes, camera = presets.get(preset), Direction.from_degrees(azimuth, elevation)
-    guide = pipeline.guidance_named(guidance, sizes, guidance_scale, direction_scale)
-    sampling = pipeline.sampling_like(sizes, greedy, temperature, top_k)
+    guide = _guidance(guidance, _or(guidance_scale, sizes.guidance_scale), _or(direction_scale, sizes.guidance_scale))
+    sampling = Sampling(greedy, _or(temperature, sizes.temperature), _or(top_k, sizes.top_k))
     with outputs.staged(out) as folder:
         view = pipeline.see(video, camera, sizes, panorama, start)
         models = pipeline.load_models(sizes, checkpoint, clip_weights, codec_weights, download)
@@ -86,6 +87,23 @@ def generate(
         typer.echo(f"wrote {out / name}: {what}")
 
 
+def _guidance(name: str, scale: float, direction_scale: float) -> list:
+    """Guidance by name. Raises: ValueError for another name, or a scale that is not finite."""
+    from visage_lite.generation import joint_guidance, no_guidance, two_way_guidance
+
+    two_way = two_way_guidance(scale, direction_scale)
+    kinds = {"none": no_guidance(), "joint": joint_guidance(scale), "two-way": two_way}
+    if name not in kinds:
+        raise ValueError(f"no guidance {name!r}: choose one of {', '.join(kinds)}")
+    if not math.isfinite(scale + direction_scale):
+        raise ValueError(f"guidance scales must be finite numbers, not {scale} and {direction_scale}")
+    return kinds[name]
+
+
+def _or(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
+
+
 def main() -> None:
     """Run the command; whatever the user can put right is told in one line on stderr."""
     signal.signal(signal.SIGTERM, _stop)
@@ -93,15 +111,15 @@ def main() -> None:
         code = app(standalone_mode=False)
     except (ValueError, FileNotFoundError) as error:
         code = _tell(str(error), 1)
-    except KeyboardInterrupt:
-        code = _tell("interrupted, nothing was written", 130)
-    except Exception as error:
-        if type(error).__name__ == "Abort":  # how Typer passes on Ctrl-C
-            code = _tell("interrupted, nothing was written", 130)
-        elif hasattr(error, "format_message"):  # an unknown option, a missing one, no number
+    except (KeyboardInterrupt, Exception) as error:
+        if hasattr(error, "format_message"):  # an unknown option, a missing one, no number
             code = _tell(error.format_message(), 2)
+        elif isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
+            code = 130
         else:
             raise
+    if code == 130:  # Ctrl-C, which some versions of Typer turn into this code or into Abort
+        _tell("interrupted, nothing was written", code)
     sys.exit(code)
 
 

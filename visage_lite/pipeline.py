@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +16,14 @@ from visage_lite.ambisonics import intensity_direction
 from visage_lite.checkpoints import load, load_released
 from visage_lite.codec import Codec, load_codec
 from visage_lite.directions import Direction
-from visage_lite.generation import Guidance, Sampling, generate, joint_guidance, no_guidance, two_way_guidance
+from visage_lite.generation import Guidance, Sampling, generate, joint_guidance
 from visage_lite.media import MediaError, Video, read_video
 from visage_lite.model import Visage
 from visage_lite.panorama import crop
 from visage_lite.presets import Preset
 from visage_lite.vision import Vision, load_vision
+
+SMALL = 20_000_000  # parameters
 
 
 @dataclass(frozen=True)
@@ -123,18 +126,30 @@ def hear(
     Notebook: 05_generation.
     """
     preset, missing = view.preset, max(0, view.preset.video_frames - len(view.frames))
-    seen = models.vision.features(np.concatenate([view.frames, np.repeat(view.frames[-1:], missing, axis=0)]))
-    clip, energy_map = torch.as_tensor(seen.clip), torch.as_tensor(seen.energy_map)
-    codes = generate(
-        models.model, clip[None], energy_map[None], torch.from_numpy(view.camera.to_model_input())[None],
-        frames=preset.code_frames, guidance=guidance or joint_guidance(preset.guidance_scale),
-        sampling=sampling or sampling_like(preset),
-        generator=torch.Generator().manual_seed(seed), dtype=dtype, progress=progress,
-    )  # fmt: skip
+    with _threads(models.model):
+        seen = models.vision.features(np.concatenate([view.frames, np.repeat(view.frames[-1:], missing, axis=0)]))
+        clip, energy_map = torch.as_tensor(seen.clip), torch.as_tensor(seen.energy_map)
+        codes = generate(
+            models.model, clip[None], energy_map[None], torch.from_numpy(view.camera.to_model_input())[None],
+            frames=preset.code_frames, guidance=guidance or joint_guidance(preset.guidance_scale),
+            sampling=sampling or Sampling(temperature=preset.temperature, top_k=preset.top_k),
+            generator=torch.Generator().manual_seed(seed), dtype=dtype, progress=progress,
+        )  # fmt: skip
     rate = models.codec.sample_rate
     foa = models.codec.decode(codes[0].cpu().numpy())[:, : max(1, round(view.video.duration_s * rate))]
     maps = energy_map[: len(view.frames)].float().numpy()
     return Generated(foa, rate, view, maps, (*view_notes(view), *stand_ins(models)))
+
+
+@contextmanager
+def _threads(model: Visage) -> Iterator[None]:
+    """One thread inside for a small model: a second one cost more than it brought, 60 s for 2 on a busy machine."""
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1 if sum(p.numel() for p in model.parameters()) < SMALL else threads)
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def view_notes(view: View) -> list[str]:
@@ -192,7 +207,13 @@ def load_models(
     preset = presets.get(preset) if isinstance(preset, str) else preset
     if checkpoint is None and preset.name != "toy":
         raise ValueError(
-            f"the {preset.name} preset ships no weights: give a checkpoint (a file, folder or Hugging Face id)"
+            f"the {preset.name} preset ships no weights: give a checkpoint (file, folder, Hugging Face id)"
+        )
+    needed = {"CLIP": (preset.vision.kind == "toy", clip_weights), "DAC": (preset.codec.kind == "toy", codec_weights)}
+    missing = [name for name, (shipped, weights) in needed.items() if not (shipped or weights or download)]
+    if missing:
+        raise ValueError(
+            f"the {preset.name} preset needs weights of {' and '.join(missing)}: give files, or download them"
         )
     path = presets.DATA_FOLDER / "toy" / "model.safetensors" if checkpoint is None else checkpoint
     model = load(path) if _written_by_us(path) else load_released(path)
@@ -221,29 +242,3 @@ def _check_fit(model: Visage, preset: Preset, path: str | Path) -> None:
               if getattr(model.config, name) < size]  # fmt: skip
     if wrong:
         raise ValueError(f"{path} is of another size than the preset {preset.name!r}: {'; '.join(wrong)}")
-
-
-def sampling_like(
-    preset: Preset, greedy: bool = False, temperature: float | None = None, top_k: int | None = None
-) -> Sampling:
-    """Sampling with the preset's temperature and top-k unless others are given. Notebook: 05_generation."""
-    temperature = preset.temperature if temperature is None else temperature
-    return Sampling(greedy=greedy, temperature=temperature, top_k=preset.top_k if top_k is None else top_k)
-
-
-def guidance_named(
-    name: str, preset: Preset, scale: float | None = None, direction_scale: float | None = None
-) -> Guidance:
-    """Guidance by name: "none", "joint" or "two-way", each scale the preset's unless given.
-
-    Raises: ValueError for another name, or a scale that is not finite. Notebook: 05_generation.
-    """
-    scale = preset.guidance_scale if scale is None else scale
-    direction_scale = preset.guidance_scale if direction_scale is None else direction_scale
-    if not np.isfinite([scale, direction_scale]).all():
-        raise ValueError(f"guidance scales must be finite numbers, not {scale} and {direction_scale}")
-    two_way = two_way_guidance(scale, direction_scale)
-    kinds = {"none": no_guidance(), "joint": joint_guidance(scale), "two-way": two_way}
-    if name not in kinds:
-        raise ValueError(f"no guidance {name!r}: choose one of {', '.join(kinds)}")
-    return kinds[name]
