@@ -1,0 +1,23 @@
+"""Answers to the exercises of 03_features."""
+
+import numpy as np
+
+from visage_lite.toy_codec import GAIN_LEVELS, SILENCE
+
+
+def frames_used(seconds, sample_rate, hop):
+    """Whole frames per second, times the seconds: 430 for 5 s at 44.1 kHz and 512 samples a frame."""
+    return int(seconds * (sample_rate // hop))
+
+
+def unmasked_energy(spatial, temporal, temperature):
+    """The mean of two softmaxes; the largest score is taken out first, so that no power overflows."""
+    powers = [np.exp((score - np.max(score)) / temperature) for score in (spatial, temporal)]
+    return sum(power / power.sum() for power in powers) / 2
+
+
+def side_from_codes(codes):
+    """Most sounding frames of Y in phase with W: left."""
+    first = np.asarray(codes)[1, 0]
+    sounding = first[first < SILENCE]
+    return "left" if np.mean(sounding < GAIN_LEVELS) > 0.5 else "right"
