@@ -201,9 +201,23 @@ def test_direction_error_of_a_field():
 
 
 def test_the_peak_of_the_map_and_the_intensity_agree():
-    levels = energy_map(source(37, 21))
-    peak = Direction.from_index(*(int(n) for n in np.unravel_index(levels.argmax(), levels.shape)))
-    assert peak.angle_to(Direction.from_vector(intensity_direction(source(37, 21)))) < np.radians(1.5)
+    for azimuth_deg, elevation_deg in ((37, 21), (-170, -60), (179, 0), (0, 88)):
+        foa = source(azimuth_deg, elevation_deg)
+        loudest = ev.loudest_direction(energy_map(foa))
+        assert np.degrees(ev.direction_error(loudest, *np.radians([azimuth_deg, elevation_deg]))) < 1.5
+        assert loudest @ intensity_direction(foa) > np.cos(np.radians(1.5))
+
+
+def test_the_peaks_of_several_maps_at_once_and_of_none():
+    maps = np.stack([energy_map(foa, 18, 36) for foa in (source(50, 20), OMNI, source(-130, 5), 0 * OMNI)])
+    peaks = ev.loudest_direction(maps.reshape(2, 2, 18, 36))
+    assert peaks.shape == (2, 2, 3) and not peaks[:, 1].any()
+    assert np.degrees(ev.direction_error(peaks[1, 0], *np.radians([-130, 5]))) < 7.1  # half a cell of 10 degrees
+    for place in np.ndindex(18, 36):
+        one = np.zeros((18, 36))
+        one[place] = 1
+        expected = Direction.from_pixel(place[1] + 0.5, place[0] + 0.5, 36, 18).to_vector()
+        np.testing.assert_allclose(ev.loudest_direction(one), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("wrong", [
@@ -216,6 +230,8 @@ def test_the_peak_of_the_map_and_the_intensity_agree():
     lambda: ev.spatial_scores(np.ones((4, 100)), np.ones((4, 100)), 1000),
     lambda: ev.windows(np.zeros((3, 100)), 10, None),
     lambda: ev.direction_error(np.zeros(4), 0, 0),
+    lambda: ev.loudest_direction(np.zeros(4)),
+    lambda: ev.loudest_direction(np.full((4, 8), np.nan)),
 ])
 def test_wrong_input_raises(wrong):
     with pytest.raises(ValueError):

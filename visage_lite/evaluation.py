@@ -218,3 +218,23 @@ def _checked(mode: str) -> str:
     if mode not in MODES:
         raise ValueError(f"no mode {mode!r}: choose one of {', '.join(MODES)}")
     return mode
+
+
+def loudest_direction(levels: np.ndarray) -> np.ndarray:
+    """Where a map is loudest: the other estimate for `direction_error`, beside the intensity.
+
+    Args: levels: [..., H, W], maps as `ambisonics.energy_map` returns them with its "sn3d" weighting.
+    Returns: float64 [..., 3], the unit vector (front, left, up) of the loudest cell's centre; zeros where the map tells
+        no direction.
+    Raises: ValueError if levels is no map or holds numbers that are not finite.
+    Notebook: 06_evaluation.
+    """
+    levels = np.asarray(levels, float)
+    if levels.ndim < 2:
+        raise ValueError(f"loudest_direction takes maps [..., H, W], not {list(levels.shape)}")
+    height, width = levels.shape[-2:]
+    flat = levels.reshape(-1, height * width)
+    row, column = np.divmod(flat.argmax(-1), width)
+    vectors = unit_vector(np.pi * (1 - (2 * column + 1) / width), np.pi * (0.5 - (row + 0.5) / height))
+    vectors[[is_flat(each) for each in flat]] = 0
+    return vectors.reshape(*levels.shape[:-2], 3)
