@@ -9,14 +9,16 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from visage_lite import towers
 from visage_lite.presets import DATA_FOLDER, paper, toy
 from visage_lite.scenes import KINDS, make_scene
-from visage_lite.toy_clip import tokenise, toy_clip
+from visage_lite.toy_clip import enlarge_patches, tokenise, toy_clip
 from visage_lite.vision import (
     Vision,
     load_vision,
+    normalise,
     patch_energy_map,
     resize_frames,
     spatial_score,
@@ -259,6 +261,30 @@ def test_toy_tells_the_kinds_apart(toy_vision):
     kinds = np.array([KINDS.index(scene.kind) for scene in scenes])
     centres = np.stack([clip[:48][kinds[:48] == kind].mean(0) for kind in range(6)])
     assert np.mean((clip[48:] @ centres.T).argmax(-1) == kinds[48:]) > 0.8
+
+
+def test_a_shrunk_clip_enlarged_sees_the_averages():
+    torch.manual_seed(0)
+    small, large = toy_clip(shrink=4).eval(), toy_clip().eval()
+    large.load_state_dict(enlarge_patches(small.state_dict(), 4))
+    images = torch.randn(2, 3, 224, 224)
+    with torch.no_grad():
+        averages = torch.nn.functional.avg_pool2d(images, 4)
+        torch.testing.assert_close(large.encode_image(images), small.encode_image(averages), atol=1e-5, rtol=1e-4)
+
+
+def test_a_caption_lies_near_its_frame():
+    model = toy_clip().eval()
+    state = load_file(DATA_FOLDER / "toy" / "clip.safetensors")
+    model.load_state_dict({name: value.float() for name, value in state.items()})
+    scenes = [make_scene(seed) for seed in range(740, 760)]
+    images = np.stack([scene.view()[4] for scene in scenes])
+    with torch.no_grad():
+        image = model.encode_image(normalise(torch.from_numpy(images)), normalize=True)
+        text = model.encode_text(tokenise([scene.caption(1.0) for scene in scenes]), normalize=True)
+    ranks = (image @ text.T).argsort(-1, descending=True)
+    found = [own in best[:3].tolist() for own, best in enumerate(ranks)]
+    assert np.mean(found) > 0.8
 
 
 def test_captions_of_scenes_can_be_read():
