@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import html
+import io
 import os
 import re
 import sys
@@ -156,10 +158,25 @@ def _stripped(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
         del data[kind]
     for kind in [k for k in TEXTS if "data:audio" in str(data.get(k, "")) or "data:video" in str(data.get(k, ""))]:
         del data[kind]
+    if "image/png" in data:
+        data["image/png"] = _small_picture(data["image/png"])
     if not data or set(data) == {"text/plain"} and "(children=" in data["text/plain"]:
         data["text/plain"] = "(a widget or player: run the cell to use it)"
     output.metadata = nbformat.from_dict({})
     return output
+
+
+def _small_picture(text: str) -> str:
+    """A PNG (base64) in 256 colours where that is smaller: less than half, and hardly to be told from the original."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    picture = Image.open(io.BytesIO(base64.b64decode(text)))
+    if picture.mode == "RGBA" and picture.getextrema()[3] != (255, 255):
+        return text  # see-through places would be lost
+    picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    small = base64.b64encode(buffer.getvalue()).decode()
+    return small if len(small) < len(text) else text
 
 
 def refresh(paths: list[Path]) -> None:

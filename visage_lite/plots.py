@@ -105,7 +105,7 @@ def energy_over_view(
 
 def _see_through(levels: np.ndarray) -> np.ndarray:
     """How much each place covers the picture under it: what is loud covers it, what is quiet lets it through."""
-    return 0.15 + 0.6 * levels / (levels.max() or 1.0)
+    return 0.1 + 0.65 * (levels / (levels.max() or 1.0)) ** 3
 
 
 def _in_view(levels: np.ndarray, camera: Direction, fov_deg: float, size: int) -> np.ndarray:
