@@ -184,6 +184,14 @@ def test_part_of_a_video(tmp_path):
         read_video(path, max_bytes=20000)
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.ts", "libx264"), ("a.avi", "ffv1"), ("a.h264", "libx264")])
+def test_a_start_in_formats_without_an_index(tmp_path, name, codec):
+    path = write_video(tmp_path / name, greys(75), codec=codec)
+    assert numbers(read_video(path, rate=5, start_s=1.6).frames) == [40, 45, 50, 55, 60, 65, 70]
+    mux(path, np.zeros((4, 8000)), 16000, tmp_path / "out.mp4", start_s=1.6)
+    assert abs(numbers(read_video(tmp_path / "out.mp4", rate=25).frames)[0] - 40) <= 1
+
+
 def test_sound_beside_the_picture_changes_nothing(tmp_path):
     sound = (np.zeros((1, 96000)), 0.0)
     path = write_video(tmp_path / "a.mp4", greys(25), sound=sound)

@@ -1,7 +1,6 @@
 """Video frames and 4-channel audio in and out of files. Channels keep their order; nothing is mixed down or normalised.
 
-Every file is written under a temporary name in its own folder and renamed when complete. PyAV is in
-`streams` and `muxing`.
+Files are written under a temporary name in their folder and renamed when complete. PyAV is in `streams` and `muxing`.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from visage_lite.streams import (
     MediaError,
     atomic,
     check_complete,
+    codec_name,
     declared_s,
     decoded,
     display_size,
@@ -99,7 +99,7 @@ def read_video(
         if last is None:
             raise MediaError(f"{path}: " + (f"ends at {end:.2f} s; start before that" if end else "has no frames"))
         width, height, _ = display_size(last, aspect)
-        stop_s, codec = stop_s if end is None else min(end, stop_s), stream.codec_context.name
+        stop_s, codec = stop_s if end is None else min(end, stop_s), codec_name(stream)
     return Video(np.stack(pictures), rate, start_s, stop_s - start_s, max(declared, stop_s), width, height, codec)
 
 
@@ -234,11 +234,13 @@ def mux(video_path: str | Path, foa: np.ndarray, rate: int, out_path: str | Path
     stop_s = start_s + foa.shape[1] / rate
     with atomic(out_path) as temporary, reading(video_path) as source:
         video = stream_of(source, "video", video_path)
-        copied = video.codec.name in COPIED[container]
+        copied = codec_name(video) in COPIED[container]
         packets = packets_between(source, video, video_path, start_s, stop_s) if copied else []
         with output(temporary, container) as out:
-            rate_hz = video.average_rate or 25
-            picture = out.add_stream_from_template(video) if packets else video_encoder(out, container, rate_hz)
+            if packets:
+                picture = out.add_stream_from_template(video, opaque=True)  # AV1's decoder names no encoder
+            else:
+                picture = video_encoder(out, container, video.average_rate or 25)
             sound = opus_stream(out)
             for packet in packets:
                 packet.stream = picture

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import soxr
 
-from visage_lite.streams import NEAR_S, check_complete, declared_s
+from visage_lite.streams import NEAR_S, SEEKABLE, check_complete, declared_s
 
 OPUS_RATE = 48000  # Hz, the rate of every Opus file
 OPUS_BITS = 128000  # bits per second and channel
@@ -60,6 +60,8 @@ def packets_between(
     """The coded frames on show from start_s to stop_s, time stamps from start_s; none if no key frame is there."""
     base, found, wanted = video.time_base, [], 0
     zero, length_s = (video.start_time or 0) + round(start_s / base), stop_s - start_s
+    if start_s > 0 and not source.format.name.startswith(SEEKABLE):
+        return []
     if start_s > 0:
         source.seek(zero, stream=video)
     for packet in source.demux(video):

@@ -14,6 +14,7 @@ import numpy as np
 
 NEAR_S = 1e-3  # instants closer than this are the same: Matroska rounds its time stamps to 1 ms
 MISSING_S = 0.5  # a file that ends this much before the length it declares is called truncated
+SEEKABLE = ("mov", "matroska")  # formats that find any time exactly; others are decoded from their beginning
 PICTURE = av.stream.Disposition.attached_pic
 
 
@@ -79,12 +80,14 @@ def decoded(
     """(frame, begin, end) of every frame from the key frame before start_s, seconds from the stream's first frame."""
     stream.codec_context.options = {"err_detect": "explode"}  # an error, not a made-up picture, where data is damaged
     stream.thread_type = "AUTO"
-    zero = float((stream.start_time or 0) * stream.time_base)
     step = float(1 / stream.average_rate) if stream.type == "video" and stream.average_rate else 0.04
-    if start_s > 1:  # one second early: some containers look for the key frame by decoding time
+    zero, end = None, 0.0
+    if start_s > 1 and container.format.name.startswith(SEEKABLE):  # a second early: some seek by decoding time
+        zero = float((stream.start_time or 0) * stream.time_base)
         container.seek(round((zero + start_s - 1) / stream.time_base), stream=stream)
-    end = 0.0
     for frame in container.decode(stream):
+        if zero is None and frame.time is not None:
+            zero = frame.time
         begin = frame.time - zero if frame.time is not None else end
         end = begin + (float(frame.duration * frame.time_base) if getattr(frame, "duration", 0) else step)
         if frame.is_corrupt and end > start_s:
@@ -109,6 +112,11 @@ def check_complete(path: str | Path, end: float, stop_s: float, declared: float)
         raise MediaError(
             f"{path}: truncated: it ends at {end:.2f} of {declared:.2f} s; copy it again or ask for less of it"
         )
+
+
+def codec_name(stream: av.stream.Stream) -> str:
+    """What the stream is coded in, such as "av1", whichever decoder reads it."""
+    return stream.codec_context.codec.canonical_name
 
 
 def display_size(frame: av.VideoFrame, aspect: Fraction | None) -> tuple[int, int, int]:
