@@ -59,14 +59,9 @@ def test_equal_area_against_a_loop(mode):
     for row in range(6):
         count = round(12 * np.sin(np.pi * (row + 0.5) / 6))
         for k in range(count):
-            if mode == "corrected":
-                place = (k + 0.5) * 12 / count - 0.5
-                columns, period = np.arange(-1, 13), 12
-            else:
-                place = k * (12 - 0.5 * 12 / count) / count
-                columns, period = np.append(np.arange(12), 360), 360
-            assert 0 <= place + 1 < period + 2
-            expected.append(np.interp(place, columns, levels[row, columns % 12 if period == 12 else columns % 360]))
+            released = k * (12 - 0.5 * 12 / count) / count
+            place = (k + 0.5) * 12 / count - 0.5 if mode == "corrected" else released
+            expected.append(np.interp(place, np.arange(-1, 13), levels[row, np.arange(-1, 13) % 12]))
     np.testing.assert_allclose(ev.equal_area(levels, mode), expected, atol=1e-12)
 
 

@@ -36,8 +36,8 @@ def equal_area(levels: np.ndarray, mode: str = "corrected") -> np.ndarray:
 
     Args:
         levels: [..., H, W], maps as `ambisonics.energy_map` returns them.
-        mode: "corrected" spaces the samples of a row evenly round the circle; "as_released" squeezes those near the
-            poles together and does not close the circle.
+        mode: "corrected" spaces the samples of a row evenly round the circle; "as_released" puts them a little too
+            close together, so that one and a half spacings stay empty behind; near the poles that is a wide angle.
     Returns: float64 [..., M], M = sum of round(W sin(polar angle)) over the rows: 10,312 for 90 x 180.
     Raises: ValueError if levels is no map or the mode has another name.
     Source: ViSAGe (arXiv 2506.12199), spatial metrics. Notebook: 06_evaluation.
@@ -57,13 +57,13 @@ def _samples(height: int, width: int, mode: str) -> tuple[np.ndarray, np.ndarray
     for row in range(height):
         count = int(np.round(width * np.sin(np.pi * (row + 0.5) / height)))
         if mode == "corrected":  # centres of `count` equal pieces of the circle
-            place, gap = (np.arange(count) + 0.5) * width / count - 0.5, 1
-        else:  # their period is 360 columns, twice the circle: the last column fades slowly to the first
-            place, gap = np.arange(count) * (width - 0.5 * width / count) / count, 361 - width
+            place = (np.arange(count) + 0.5) * width / count - 0.5
+        else:
+            place = np.arange(count) * (width - 0.5 * width / count) / count
         first = np.floor(place).astype(int)
         left.append(row * width + first % width)
         right.append(row * width + (first + 1) % width)
-        share.append((place - first) / np.where(first == width - 1, gap, 1))
+        share.append(place - first)
     return np.concatenate(left), np.concatenate(right), np.concatenate(share)
 
 
