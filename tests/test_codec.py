@@ -1,4 +1,4 @@
-"""The codecs: exact lengths, perfect transforms, signs that tell the direction, turns without decoding, and DAC's contract."""
+"""The codecs: exact lengths, a perfect transform, signs that tell direction, turns without decoding, DAC's contract."""
 
 from dataclasses import replace
 
@@ -9,7 +9,16 @@ import torch
 from visage_lite import presets
 from visage_lite.codec import Codec, DacCodec, load_codec
 from visage_lite.toy_codec import (
-    GAIN_LEVELS, GAIN_STEP_DB, SILENCE, ToyCodec, fit_shapes, gain_and_shape, inverse_mdct, mdct, mirror_codes, rotate_codes,
+    GAIN_LEVELS,
+    GAIN_STEP_DB,
+    SILENCE,
+    ToyCodec,
+    fit_shapes,
+    gain_and_shape,
+    inverse_mdct,
+    mdct,
+    mirror_codes,
+    rotate_codes,
 )  # fmt: skip
 
 HOP = 320

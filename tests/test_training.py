@@ -12,7 +12,14 @@ import torch
 from visage_lite.model import Visage
 from visage_lite.presets import ModelConfig
 from visage_lite.training import (
-    COLUMNS, TrainingConfig, batch_indices, learning_rate, make_optimizer, resume, train, train_step,
+    COLUMNS,
+    TrainingConfig,
+    batch_indices,
+    learning_rate,
+    make_optimizer,
+    resume,
+    train,
+    train_step,
 )  # fmt: skip
 
 torch.set_num_threads(1)  # tiny tensors: a second thread only waits

@@ -1,4 +1,4 @@
-"""One protocol, two codecs: sound fields to codes and back. DAC treats the channels one by one, the toy codec does not."""
+"""One protocol, two codecs: sound fields to codes and back. DAC takes channels one by one, the toy codec does not."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ class DacCodec:
         if codes.ndim != 3 or codes.shape[1] != self.codebooks or not codes.size:
             raise ValueError(f"the codec takes codes [C, {self.codebooks}, T] with T > 0, not {list(codes.shape)}")
         if codes.min() < 0 or codes.max() >= self.vocab:
-            raise ValueError(f"codes must lie in [0, {self.vocab}), not [{codes.min()}, {codes.max()}]: is a pad id left?")
+            found = f"[{codes.min()}, {codes.max()}]"
+            raise ValueError(f"codes must lie in [0, {self.vocab}), not {found}: is a pad id left?")
         latent, *_ = self.model.quantizer.from_codes(torch.as_tensor(codes, device=self._device))
         signal = self.model.decode(latent)[:, 0].cpu().numpy()
         samples = codes.shape[2] * self.hop
@@ -101,7 +102,8 @@ def load_codec(preset: Preset, weights: str | Path | None = None, download: bool
         raise ValueError(f"no codec {config.kind!r}: choose 'dac' or 'toy'")
     for key in ("sample_rate", "hop", "codebooks", "vocab"):
         if getattr(codec, key) != getattr(config, key):
-            raise ValueError(f"{codec.name} has {key} {getattr(codec, key)}, the preset {preset.name!r} wants {getattr(config, key)}")
+            found, wanted = getattr(codec, key), getattr(config, key)
+            raise ValueError(f"{codec.name} has {key} {found}, the preset {preset.name!r} wants {wanted}")
     return codec
 
 

@@ -38,7 +38,7 @@ def video_features(frames: np.ndarray, vision: Vision) -> dict[str, np.ndarray]:
     """What the model sees of a clip, as it is and in a mirror.
 
     Args: frames: uint8 [F, H, W, 3].
-    Returns: clip float32 [2, F, clip_dim] and energy_map float32 [2, F, P]: first of the frames, then of the frames with
+    Returns: clip float32 [2, F, clip_dim] and energy_map float32 [2, F, P]: of the frames, then of the frames with
         left and right exchanged.
     Notebook: 03_features.
     """
@@ -49,12 +49,12 @@ def video_features(frames: np.ndarray, vision: Vision) -> dict[str, np.ndarray]:
     }
 
 
-def scene_features(seeds: Iterable[int], folder: str | Path, preset: Preset, parts: tuple[str, ...] = ("sound", "video"),
-                   workers: int = 2, progress: bool = True) -> Path:
+def scene_features(seeds: Iterable[int], folder: str | Path, preset: Preset, workers: int = 2,
+                   parts: tuple[str, ...] = ("sound", "video"), progress: bool = True) -> Path:
     """Features of the synthetic scenes of `seeds`, in files of `SHARD_CLIPS` clips, sound and video apart.
 
-    Files that are there are kept, so an interrupted run goes on where it stopped, and a new CLIP leaves the codes alone.
-    Args: parts: which files to make. workers: processes; 0 works in this one.
+    Files that are there are kept, so an interrupted run goes on where it stopped; a new CLIP leaves the codes alone.
+    Args: workers: processes; 0 works in this one. parts: which files to make.
     Returns: the folder, ready for `FeatureClips`.
     Notebook: 03_features.
     """
@@ -94,13 +94,13 @@ def _write_shard(job: tuple[str, list[int]], folder: Path, preset: Preset) -> No
 
 
 class FeatureClips:
-    """The clips of a folder of features, in batches for `training.train`. Attributes: `arrays`, `origin` (the networks).
+    """The clips of a folder of features, in batches for `training.train`.
 
-    Notebook: 04_training.
+    Attributes: `arrays`, by name; `origin`, the names of codec and vision network. Notebook: 04_training.
     """
 
     def __init__(self, folder: str | Path, augment: Callable | None = None, code_frames: int | None = None):
-        """Args: folder: of `scene_features`. augment: takes a batch and a generator, returns batch and mirrored; or None.
+        """Args: folder: of `scene_features`. augment: as `turn_and_mirror`, or None.
 
         code_frames: give only the first so many code frames of each clip; None gives all.
 
@@ -142,15 +142,15 @@ def _read_part(folder: Path, part: str) -> dict[str, np.ndarray]:
     shards = [dict(np.load(file)) for file in files]
     origins = {str(shard.pop("origin")) for shard in shards}
     if len(origins) > 1:
-        raise ValueError(f"{part} features of different networks in {folder}: {sorted(origins)}; keep them in two folders")
+        raise ValueError(f"{part} features of different networks in {folder}: {sorted(origins)}; take two folders")
     return {"origin": origins.pop(), **{key: np.concatenate([shard[key] for shard in shards]) for key in shards[0]}}
 
 
 def turn_and_mirror(batch: dict[str, np.ndarray], rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Each clip of toy codes turned by a random number of quarter turns and mirrored or not: 8 clips for 1.
 
-    Turning scene and camera together leaves the picture as it is; a mirror exchanges left and right of picture, sound and
-    camera direction. The codes need no decoding (`toy_codec.rotate_codes`).
+    Turning scene and camera together leaves the picture as it is; a mirror exchanges left and right of picture, sound
+    and camera direction. The codes need no decoding (`toy_codec.rotate_codes`).
     Args: batch: direction [B, 3] (right, down, front) and codes [B, 4, K, T].
     Returns: the batch with new direction and codes, and mirrored int [B] (0 or 1): which view of the picture to take.
     Source: ViSAGe section 5. Differs: the released code turns by 90 degrees, with probability 1/2, and has no mirror.

@@ -1,4 +1,4 @@
-"""The toy codec: MDCT frames, each split into a gain with a sign and a unit shape, so that direction is easy to read from the codes."""
+"""The toy codec: MDCT frames split into a gain with a sign and a unit shape, so that codes show direction plainly."""
 
 from __future__ import annotations
 
@@ -120,7 +120,8 @@ class ToyCodec:
         if codes.ndim != 3 or codes.shape[1] != self.codebooks or not codes.size:
             raise ValueError(f"the codec takes codes [C, {self.codebooks}, T] with T > 0, not {list(codes.shape)}")
         if codes.min() < 0 or codes.max() >= self.vocab:
-            raise ValueError(f"codes must lie in [0, {self.vocab}), not [{codes.min()}, {codes.max()}]: is a pad id left?")
+            found = f"[{codes.min()}, {codes.max()}]"
+            raise ValueError(f"codes must lie in [0, {self.vocab}), not {found}: is a pad id left?")
         first = codes[:, 0]
         sign = np.where((first >= GAIN_LEVELS) & (first < SILENCE), -1, 1)
         sign[1:] *= sign[0]

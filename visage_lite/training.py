@@ -29,9 +29,9 @@ class Clips(Protocol):
         """How many clips there are."""
 
     def batch(self, indices: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
-        """clip [B, F, clip_dim], energy_map [B, F, P], direction [B, 3], codes int64 [B, C, K, T]; rng for augmentation.
+        """clip [B, F, clip_dim], energy_map [B, F, P], direction [B, 3], codes int64 [B, C, K, T].
 
-        A mono model's batch has no energy_map and no direction.
+        A mono model's batch has no energy_map and no direction. rng is for augmentation.
         """
 
 
@@ -195,7 +195,8 @@ def cut_log(path: Path, step: int) -> None:
 def append_row(path: Path, row: dict[str, float]) -> None:
     """Add one row to the log."""
     with path.open("a", newline="") as file:
-        csv.DictWriter(file, COLUMNS).writerow({key: f"{row[key]:.5g}" if key != "step" else row[key] for key in COLUMNS})
+        values = {key: f"{row[key]:.5g}" for key in COLUMNS[1:]}
+        csv.DictWriter(file, COLUMNS).writerow({"step": row["step"], **values})
 
 
 class Interruption:

@@ -5,16 +5,17 @@ camera's direction, and how often a simple classifier hears the right kind of th
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from visage_lite import checkpoints, presets
-from visage_lite.ambisonics import intensity_direction
+from visage_lite.ambisonics import encode, intensity_direction
 from visage_lite.codec import load_codec
 from visage_lite.generation import Sampling, generate, joint_guidance, no_guidance
-from visage_lite.scenes import KINDS, make_scene
+from visage_lite.scenes import KINDS, Scene, make_scene
 from visage_lite.toy_codec import mdct
 from visage_lite.vision import load_vision
 
@@ -35,14 +36,33 @@ def sound_summary(foa: np.ndarray, bands: int = 20) -> np.ndarray:
     return np.concatenate([levels.mean(0), levels.std(0)])
 
 
-def fit_classifier(frames: int, count: int = 180) -> tuple[np.ndarray, ...]:
-    """A linear classifier of kinds, by ridge regression on real scenes: mean, spread, weights."""
+def fit_classifier(frames: int, count: int = 180) -> Callable[[list[np.ndarray]], np.ndarray]:
+    """A linear classifier of kinds, by ridge regression on scenes: from sound fields to indices into KINDS."""
     scenes = [make_scene(CLASSIFIER_SEED + i, kind=KINDS[i % 6]) for i in range(count)]
     x = np.stack([sound_summary(scene.foa(16000)[:, : frames * 320]) for scene in scenes])
     mean, spread = x.mean(0), x.std(0) + 1e-3
     x = np.c_[(x - mean) / spread, np.ones(count)]
-    y = np.eye(6)[np.arange(count) % 6]
-    return mean, spread, np.linalg.solve(x.T @ x + 3 * np.eye(x.shape[1]), x.T @ y)
+    weights = np.linalg.solve(x.T @ x + 3 * np.eye(x.shape[1]), x.T @ np.eye(6)[np.arange(count) % 6])
+
+    def classify(heard: list[np.ndarray]) -> np.ndarray:
+        x = np.stack([(sound_summary(foa) - mean) / spread for foa in heard])
+        return (np.c_[x, np.ones(len(x))] @ weights).argmax(1)
+
+    return classify
+
+
+def errors(heard: list[np.ndarray], wanted: np.ndarray) -> str:
+    """A line on the angles between the directions of sound fields and the wanted ones [n, 3]."""
+    error = angle_deg(np.stack([intensity_direction(foa) for foa in heard]), wanted)
+    return f"direction error median {np.median(error):5.1f} deg, 90 % below {np.percentile(error, 90):5.1f}"
+
+
+def conditions(scenes: list[Scene], preset: presets.Preset) -> tuple[torch.Tensor, ...]:
+    """What the model is told of the scenes: CLIP features, energy maps and camera directions."""
+    vision = load_vision(preset)
+    seen = [vision.features(scene.view()) for scene in scenes]
+    direction = torch.from_numpy(np.stack([scene.camera.to_model_input() for scene in scenes]))
+    return torch.stack([each.clip for each in seen]), torch.stack([each.energy_map for each in seen]), direction
 
 
 def main() -> None:
@@ -52,34 +72,25 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, nargs="*", default=[0.0, 1.0, 2.5])
     parser.add_argument("--weights", type=Path, default=Path(__file__).with_name("model.safetensors"))
     options = parser.parse_args()
-    preset, (mean, spread, weights) = presets.toy(), fit_classifier(options.frames)
-    vision, codec = load_vision(preset), load_codec(preset)
+    preset, codec = presets.toy(), load_codec(presets.toy())
     model = checkpoints.load(options.weights, preset.model)
     scenes = [make_scene(TEST_SEED + i) for i in range(options.scenes)]
     truth = [scene.foa(codec.sample_rate)[:, : options.frames * codec.hop] for scene in scenes]
-    seen = [vision.features(scene.view()) for scene in scenes]
-    clip, energy_map = (torch.stack([torch.as_tensor(getattr(each, key)) for each in seen]) for key in ("clip", "energy_map"))
-    direction = torch.from_numpy(np.stack([scene.camera.to_model_input() for scene in scenes]))
     wanted = np.stack([intensity_direction(foa) for foa in truth])
-    camera = np.stack([scene.camera.to_vector() for scene in scenes])
-    kinds = np.array([KINDS.index(scene.kind) for scene in scenes])
+    kinds, classify = np.array([KINDS.index(scene.kind) for scene in scenes]), fit_classifier(options.frames)
 
     def report(name: str, heard: list[np.ndarray]) -> None:
-        error = angle_deg(np.stack([intensity_direction(foa) for foa in heard]), wanted)
-        x = np.stack([(sound_summary(foa) - mean) / spread for foa in heard])
-        right = np.mean((np.c_[x, np.ones(len(x))] @ weights).argmax(1) == kinds)
-        print(f"{name:16s} direction error median {np.median(error):5.1f} deg, 90 % below {np.percentile(error, 90):5.1f}; "
-              f"kind right {right:.0%}")  # fmt: skip
+        print(f"{name:14s} {errors(heard, wanted)}; kind right {np.mean(classify(heard) == kinds):.0%}", flush=True)
 
-    error = angle_deg(camera, wanted)
-    print(f"{'camera':16s} direction error median {np.median(error):5.1f} deg, 90 % below {np.percentile(error, 90):5.1f}")
+    print("camera's own  ", errors([encode(foa[0], scene.camera.azimuth, scene.camera.elevation)
+                                    for foa, scene in zip(truth, scenes)], wanted))  # fmt: skip
     report("scene itself", truth)
-    report("codec", [codec.decode(codec.encode(foa)) for foa in truth])
-    sampling = Sampling(temperature=preset.temperature, top_k=preset.top_k)
+    report("through codec", [codec.decode(codec.encode(foa)) for foa in truth])
+    told, sampling = conditions(scenes, preset), Sampling(temperature=preset.temperature, top_k=preset.top_k)
     for scale in options.guidance:
         guidance = joint_guidance(scale) if scale else no_guidance()
         generator = torch.Generator().manual_seed(0)
-        codes = generate(model, clip, energy_map, direction, options.frames, guidance, sampling, generator, progress=False)
+        codes = generate(model, *told, options.frames, guidance, sampling, generator, progress=False)
         report(f"guidance {scale:g}", [codec.decode(each) for each in codes.numpy()])
 
 

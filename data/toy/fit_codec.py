@@ -1,4 +1,4 @@
-"""Fit the toy codec's shapes to synthetic scenes: `python data/toy/fit_codec.py` writes codec.safetensors (1 minute)."""
+"""Fit the toy codec's shapes to synthetic scenes: `python data/toy/fit_codec.py` writes codec.safetensors; 1 minute."""
 
 from pathlib import Path
 
