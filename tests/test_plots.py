@@ -53,6 +53,16 @@ def test_a_source_is_drawn_where_it_is_and_left_is_on_the_left(azimuth_deg, elev
     assert (float(ring.get_xdata()[0]), float(ring.get_ydata()[0])) == pytest.approx((azimuth_deg, elevation_deg))
 
 
+def test_a_cell_is_drawn_around_its_centre():
+    levels = np.zeros((9, 18))
+    levels[2, 4] = 1  # azimuth 80 to 100 degrees, elevation 30 to 50
+    ax = plots.energy_map(levels)
+    for azimuth_deg, elevation_deg in ((84, 34), (96, 46)):
+        assert drawn(ax, azimuth_deg, elevation_deg) > drawn(ax, azimuth_deg, elevation_deg - 20) + 60
+        assert drawn(ax, azimuth_deg, elevation_deg) > drawn(ax, 76, elevation_deg) + 60
+        assert drawn(ax, azimuth_deg, elevation_deg) > drawn(ax, 104, elevation_deg) + 60
+
+
 def test_the_panorama_edge_has_no_gap():
     levels = np.ones((90, 180))
     ax = plots.energy_map(levels)

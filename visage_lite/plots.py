@@ -35,8 +35,8 @@ def energy_map(
     """Draw the sound energy of the whole sphere as a panorama, left on the left.
 
     Args:
-        levels: [H, W] energy (RMS), row 0 towards the zenith, column 0 next to azimuth +180 degrees, as
-            `ambisonics.energy_map` returns it.
+        levels: [H, W] energy (RMS), row 0 towards the zenith, column 0 next to azimuth +180 degrees, values at the
+            cells' centres, as `ambisonics.energy_map` returns it.
         ax: axes to draw on; a new small figure if None.
         direction: marked by a ring, e.g. the camera's or the true direction.
         panorama: uint8 [h, w, 3], shown in grey under the energy.
@@ -49,15 +49,12 @@ def energy_map(
     if levels.ndim != 2:
         raise ValueError(f"an energy map has shape [H, W], not {list(levels.shape)}")
     ax = _axes(ax, 5.2, 2.6)
-    step = 360 / levels.shape[1]
-    # The first column's centre stands one step right of +180: wrap one column and repeat a row to fill the frame.
-    filled = np.pad(np.pad(levels, ((0, 0), (1, 0)), mode="wrap"), ((1, 0), (0, 0)), mode="edge")
-    extent = (180 + step / 2, -180 - step / 2, -90 - step / 2, 90 + step / 2)
+    extent = (180, -180, -90, 90)  # the cells fill the sphere, each around its centre
     if panorama is not None:
         grey = np.asarray(panorama).mean(axis=-1)
-        ax.imshow(grey, extent=(180, -180, -90, 90), cmap="gray", vmin=0, vmax=255, aspect="auto")
-    alpha = None if panorama is None else _see_through(filled)
-    image = ax.imshow(filled, extent=extent, cmap="magma", vmin=0, aspect="auto", alpha=alpha)
+        ax.imshow(grey, extent=extent, cmap="gray", vmin=0, vmax=255, aspect="auto")
+    alpha = None if panorama is None else _see_through(levels)
+    image = ax.imshow(levels, extent=extent, cmap="magma", vmin=0, aspect="auto", alpha=alpha)
     if direction is not None:
         ax.plot(direction.azimuth_deg, direction.elevation_deg, "o", ms=12, mfc="none", mec="#56b4e9", mew=2.2)
     ax.set(xlim=(180, -180), ylim=(-90, 90), xlabel="azimuth", ylabel="elevation (°)", yticks=(-90, -45, 0, 45, 90))
