@@ -95,10 +95,11 @@ def _failed_cell(notebook: nbformat.NotebookNode) -> str:
     return f"cell {last} or the one after it"
 
 
-def execute(paths: list[Path], together: int = 2) -> list[nbformat.NotebookNode]:
+def execute(paths: list[Path], together: int = 2, go_on: bool = False) -> list[nbformat.NotebookNode | NotebookError]:
     """The notebooks, executed, two at a time.
 
-    Raises: NotebookError naming the notebook and the cell, as soon as one fails.
+    Raises: NotebookError naming the notebook and the cell, as soon as one fails; with `go_on` it stands in the list
+    in place of the notebook.
     """
 
     async def run_all() -> list[nbformat.NotebookNode]:
@@ -108,7 +109,7 @@ def execute(paths: list[Path], together: int = 2) -> list[nbformat.NotebookNode]
             async with turn:
                 return await _execute(path)
 
-        return await asyncio.gather(*(run(path) for path in paths))
+        return await asyncio.gather(*(run(path) for path in paths), return_exceptions=go_on)
 
     return asyncio.run(run_all())
 
