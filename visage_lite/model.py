@@ -216,9 +216,11 @@ class Visage(nn.Module):
             drop_visual: bool [B], clips that lose the CLIP features and the energy map.
             drop_direction: bool [B], clips that lose the direction.
         Returns: (clip, energy_map, direction) of the same shapes.
+        Raises: ValueError on a wrong shape.
         Source: ViSAGe (arXiv 2506.12199). Differs: the released code draws once a batch, in evaluation too; here
         each clip has its own draw, and only the training loop draws. Notebook: 04_training.
         """
+        self._check_conditions(clip, energy_map, direction)
         clip = torch.where(drop_visual[:, None, None], self.null_clip, clip)
         if energy_map is not None:
             energy_map = torch.where(drop_visual[:, None, None], self.null_energy_map, energy_map)
