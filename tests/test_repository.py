@@ -17,7 +17,7 @@ ROWS = [
     ["looks"], ["scenes"], ["clips"], ["toy_clip", "towers"], ["vision"], ["toy_codec"], ["codec"], ["pattern"],
     ["features"], ["plots", "curves", "pictures"], ["player"], ["layers"], ["model"], ["released"], ["checkpoints"],
     ["decoding"], ["generation"], ["evaluation"], ["baselines"], ["training"], ["pipeline"], ["outputs"],
-    ["exercises"], ["cli"],
+    ["checking"], ["tasks_sound", "tasks_model"], ["exercises"], ["cli"],
 ]
 # Parts of another module that no reader calls, and the command line, whose options explain themselves.
 PLUMBING = {"streams", "muxing", "decoding", "layers", "released", "towers", "looks", "cli"}

@@ -1,0 +1,133 @@
+"""The exercises of the notebooks 00 to 03: directions, sound fields, features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from visage_lite import ambisonics
+from visage_lite.checking import exercise
+
+# 00_quickstart
+
+
+@exercise("00_quickstart", "turning the head by +yaw turns the scene by −yaw: only the azimuth changes")
+def heard_azimuth_deg(answer: Callable) -> None:
+    """Where a source at `azimuth_deg` is heard after the head turned by `yaw_deg`: answer(azimuth_deg, yaw_deg)."""
+    for azimuth, yaw, expected in ((60, 0, 60), (60, 60, 0), (0, 90, -90), (-170, 30, 160)):
+        got = answer(azimuth, yaw)
+        assert abs((got - expected + 180) % 360 - 180) < 1e-6, f"a source at {azimuth}°, head at {yaw}°: got {got}°"
+
+
+@exercise("00_quickstart", "W and Z stay; Y and X are a point of the plane that turns by −yaw")
+def head_turned(answer: Callable) -> None:
+    """A sound field [4, N] as it reaches a head turned left by `yaw_deg`: answer(foa, yaw_deg)."""
+    foa = np.random.default_rng(0).standard_normal((4, 50))
+    before = foa.copy()
+    quarter = answer(foa, 90)
+    assert np.shape(quarter) == (4, 50), f"the answer has shape {np.shape(quarter)}, not (4, 50)"
+    assert np.allclose(quarter[[0, 2]], foa[[0, 2]]), "W and Z must stay as they are"
+    assert np.allclose(quarter[1], -foa[3]), "head at 90°: what was in front (+X) must be on the right (−Y)"
+    assert np.allclose(answer(foa, 37), ambisonics.rotate_yaw(foa, -np.deg2rad(37))), "another result at 37°"
+    assert np.array_equal(foa, before), "the sound field that was passed in has changed: work on a copy"
+
+
+@exercise("00_quickstart", "compare the energy (mean of the squares) of the two rows of the stereo sound")
+def louder_ear(answer: Callable) -> None:
+    """Which ear of a stereo sound [2, N] is louder, "left" or "right": answer(stereo)."""
+    noise = np.random.default_rng(0).standard_normal(2000)
+    assert answer(np.stack([noise, 0.5 * noise])) == "left", "the left row is twice the right row"
+    assert answer(np.stack([-0.2 * noise, -0.9 * noise])) == "right", "sign must not matter"
+
+
+# 01_dataset
+
+
+@exercise("01_dataset", "the middle column, 448, is azimuth 0; left is positive and lies at smaller columns")
+def panorama_column(answer: Callable) -> None:
+    """The column of an azimuth in a panorama 896 pixels wide: answer(azimuth_deg)."""
+    for azimuth, column in ((0, 448), (90, 224), (-90, 672), (45, 336)):
+        got = answer(azimuth)
+        assert got is not None and abs(got - column) < 1e-6, f"azimuth {azimuth}° is column {column}, got {got}"
+
+
+@exercise("01_dataset", "take the difference of the angles and wrap it to -180..180")
+def half_of_picture(answer: Callable) -> None:
+    """On which half of the picture a source is, "left" or "right": answer(source_azimuth_deg, camera_azimuth_deg)."""
+    for source, camera, half in ((45, 62, "right"), (80, 62, "left"), (-170, 170, "left"), (175, -175, "right")):
+        got = answer(source, camera)
+        assert got == half, f"source at {source}°, camera at {camera}°: got {got!r}"
+
+
+@exercise("01_dataset", "the id is the first 11 characters, and an id may itself contain an underscore")
+def leaking_videos(answer: Callable) -> None:
+    """The videos in more than one split: answer({split: [clip names]}) -> set of ids."""
+    tested = ["aaaaaaaaaaa_5.npy", "b_ccccccccc_5.npy"]
+    got = answer({"train": ["aaaaaaaaaaa_0.npy", "b_bbbbbbbbb_5.npy"], "test": tested})
+    assert got == {"aaaaaaaaaaa"}, f"only aaaaaaaaaaa stands in both splits, got {got}"
+    got = answer({"train": ["aaaaaaaaaaa_0.npy", "aaaaaaaaaaa_5.npy"], "valid": [], "test": []})
+    assert got == set(), f"several clips of a video in one split are no leak, got {got}"
+
+
+# 02_ambisonics
+
+
+@exercise("02_ambisonics", "W hears all alike: 1; np.sin and np.cos want radians: np.deg2rad")
+def encoding_gains(answer: Callable) -> None:
+    """The gains of W, Y, Z, X for one source: answer(azimuth_deg, elevation_deg)."""
+    for place in ((0, 0), (90, 0), (-120, 30), (10, -80)):
+        expected = ambisonics.encode(np.ones(1), *np.deg2rad(place))[:, 0]
+        got = np.asarray(answer(*place), dtype=float)
+        assert got.shape == (4,) and np.allclose(got, expected), f"{place}: {expected.round(3)} is right, got {got}"
+
+
+@exercise("02_ambisonics", "FuMa's rows are W, X, Y, Z, and its W is the ambiX one divided by the square root of 2")
+def fuma_to_ambix(answer: Callable) -> None:
+    """A FuMa recording as ambiX: answer(foa [4, N])."""
+    foa = np.random.default_rng(0).standard_normal((4, 20))
+    got = answer(ambisonics.convert(foa, "ambix", "fuma"))
+    assert np.shape(got) == (4, 20), f"the result is [4, N], not {np.shape(got)}"
+    assert np.allclose(got[1:], foa[1:]), "Y, Z and X are not where they belong"
+    assert np.allclose(got[0], foa[0]), "the rows stand in order, but W has the wrong gain"
+
+
+@exercise("02_ambisonics", "the means of W Y, W Z and W X are left, up and front; then arctan2 twice")
+def source_direction_deg(answer: Callable) -> None:
+    """Azimuth and elevation in degrees of the one source of a field: answer(foa [4, N])."""
+    noise = np.random.default_rng(1).standard_normal(500)
+    for place in ((60, 20), (-150, -40), (0, 0)):
+        got = np.asarray(answer(-0.3 * ambisonics.encode(noise, *np.deg2rad(place))), dtype=float)
+        assert got.shape == (2,) and np.allclose(got, place, atol=1e-6), f"a source at {place}: got {got}"
+
+
+# 03_features
+
+
+@exercise("03_features", "first the whole frames in one second, sample_rate // hop, and then the seconds")
+def frames_used(answer: Callable) -> None:
+    """The code frames that the model uses: answer(seconds, sample_rate, hop)."""
+    for given, frames in (((5, 44100, 512), 430), ((5, 16000, 320), 250), ((2, 44100, 512), 172)):
+        assert answer(*given) == frames, f"{given} gives {frames} frames, got {answer(*given)}"
+
+
+@exercise("03_features", "softmax each score by itself, over the 49 patches, and take the mean of the two")
+def unmasked_energy(answer: Callable) -> None:
+    """The energy map of a frame before the mask: answer(spatial [49], temporal [49], temperature)."""
+    spatial, temporal = np.random.default_rng(0).uniform(0, 2, (2, 49))
+    powers = np.exp(np.stack([spatial, temporal]) / 0.1)
+    got = answer(spatial, temporal, 0.1)
+    assert got is not None and np.shape(got) == (49,), "the map has 49 values"
+    assert np.isclose(np.sum(got), 1), f"the map sums to {np.sum(got):.3f}, not to 1"
+    assert np.allclose(got, (powers / powers.sum(-1, keepdims=True)).mean(0)), "the sum is right, the values are not"
+    assert np.ptp(answer(spatial, temporal, 1e6)) < 1e-6, "a very high temperature must give a flat map"
+
+
+@exercise("03_features", "codebook 0 of Y below GAIN_LEVELS is a plus, in phase with W; SILENCE and above says nothing")
+def side_from_codes(answer: Callable) -> None:
+    """The side of a sound in toy codes: answer(codes [4, K, T]) -> "left" or "right"."""
+    codes = np.full((4, 4, 10), 80)  # silent
+    codes[0, 0, :4], codes[3, 0, :4] = 60, 20  # W sounds, with a minus; X is in phase with it
+    for level, side in ((20, "left"), (60, "right")):
+        codes[1, 0, :4] = level
+        assert answer(codes.copy()) == side, f"Y's first codes are {codes[1, 0].tolist()}: that is {side}"
