@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -169,6 +171,22 @@ def test_a_failing_cell_is_named(tmp_path):
     with pytest.raises(build.NotebookError, match=r"99_try.ipynb, cell 2(.|\n)*ZeroDivisionError"):
         build.refresh([path])
     assert path.read_bytes() == before
+
+
+def test_the_command_writes_pages_and_says_where(tmp_path):
+    folder = tmp_path / "notebooks"
+    notebook_at(folder, new_code_cell("from visage_lite.player import players\nplayers({'a': [0.0, 0.5] * 400}, 8000)"))
+    for name in ("build.py", "page.css"):
+        shutil.copy(FOLDER / name, folder)
+    command = [sys.executable, str(folder / "build.py"), "tutorial"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    index = tmp_path / "build" / "tutorial" / "index.html"
+    assert done.returncode == 0 and str(index) in done.stdout.splitlines()[-1], done.stderr
+    assert "99_try.html" in index.read_text()
+    assert "data:audio/wav;base64," in (index.parent / "99_try.html").read_text()
+    notebook_at(folder, new_code_cell("raise ValueError('a reason')"))
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and "99_try.ipynb, cell 1" in done.stderr and "a reason" in done.stderr
 
 
 def test_refresh_keeps_text_and_pictures_and_drops_sound_widgets_and_bars(tmp_path):
