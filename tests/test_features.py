@@ -9,7 +9,14 @@ import torch
 from visage_lite import presets
 from visage_lite.codec import load_codec
 from visage_lite.directions import Direction
-from visage_lite.features import FeatureClips, scene_features, sound_features, turn_and_mirror, video_features
+from visage_lite.features import (
+    FeatureClips,
+    random_windows,
+    scene_features,
+    sound_features,
+    turn_and_mirror,
+    video_features,
+)
 from visage_lite.scenes import make_scene
 from visage_lite.vision import load_vision
 
@@ -72,11 +79,6 @@ def test_what_does_not_fit_is_refused(folder, tmp_path):
         FeatureClips(tmp_path)
 
 
-def test_the_first_code_frames_only(folder):
-    batch = FeatureClips(folder, code_frames=20).batch(np.array([1]), np.random.default_rng(0))
-    assert batch["codes"].shape == (1, 4, 4, 20) and batch["clip"].shape == (1, 4, 64)
-
-
 def test_turned_and_mirrored_clips_are_those_of_the_turned_scene():
     """Sound and camera direction after augmentation agree with Direction's own arithmetic."""
     codec = load_codec(PRESET)
@@ -109,6 +111,27 @@ def test_a_mirrored_view_belongs_to_a_mirrored_sound(folder):
         _, mirrored = turn_and_mirror(raw, np.random.default_rng(seed))
         for clip in range(3):
             np.testing.assert_array_equal(batch["clip"][clip], plain.arrays["clip"][clip, mirrored[clip]])
+
+
+def test_random_windows_keep_picture_and_sound_together():
+    """Every picture is marked with its number and every code with its frame: they must start at the same time."""
+    pictures, frames, count = 20, 250, 30
+    batch = {
+        "clip": np.tile(np.arange(pictures, dtype=np.float32)[:, None], (count, 2, 1, 3)),
+        "energy_map": np.tile(np.arange(pictures, dtype=np.float32)[:, None], (count, 2, 1, 49)),
+        "codes": np.tile(np.arange(frames), (count, 4, 4, 1)),
+    }
+    cut = random_windows(batch, np.random.default_rng(0), 64)
+    assert cut["codes"].shape == (count, 4, 4, 64) and cut["clip"].shape == batch["clip"].shape
+    first, picture = cut["codes"][:, 0, 0, 0], cut["clip"][:, 0, 0, 0]
+    np.testing.assert_array_equal(first / 50, picture / 4)  # seconds
+    np.testing.assert_array_equal(cut["energy_map"][:, 1, 5, 0], (picture + 5) % pictures)
+    np.testing.assert_array_equal(cut["codes"][:, 2, 1], first[:, None] + np.arange(64))
+    assert set(first) == set(range(0, 187, 25))
+    whole = random_windows(batch, np.random.default_rng(0), 250)
+    np.testing.assert_array_equal(whole["clip"], batch["clip"])
+    with pytest.raises(ValueError, match="does not fit"):
+        random_windows(batch, np.random.default_rng(0), 251)
 
 
 def test_video_features_refuse_what_vision_refuses():

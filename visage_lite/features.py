@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from fractions import Fraction
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -99,10 +100,8 @@ class FeatureClips:
     Attributes: `arrays`, by name; `origin`, the names of codec and vision network. Notebook: 04_training.
     """
 
-    def __init__(self, folder: str | Path, augment: Callable | None = None, code_frames: int | None = None):
+    def __init__(self, folder: str | Path, augment: Callable | None = None):
         """Args: folder: of `scene_features`. augment: as `turn_and_mirror`, or None.
-
-        code_frames: give only the first so many code frames of each clip; None gives all.
 
         Raises: FileNotFoundError if the folder has no features; ValueError if they come from different networks or the
         sound is of other clips than the video.
@@ -112,7 +111,6 @@ class FeatureClips:
             raise ValueError(f"{folder} has sound and video of different clips: let scene_features finish")
         self.origin = {"codec": sound.pop("origin"), "vision": video.pop("origin")}
         self.arrays = {**sound, **video}
-        self.arrays["codes"] = self.arrays["codes"][..., :code_frames]
         self.augment = augment
 
     def __len__(self) -> int:
@@ -144,6 +142,32 @@ def _read_part(folder: Path, part: str) -> dict[str, np.ndarray]:
     if len(origins) > 1:
         raise ValueError(f"{part} features of different networks in {folder}: {sorted(origins)}; take two folders")
     return {"origin": origins.pop(), **{key: np.concatenate([shard[key] for shard in shards]) for key in shards[0]}}
+
+
+def random_windows(batch: dict[str, np.ndarray], rng: np.random.Generator, frames: int) -> dict[str, np.ndarray]:
+    """A random part of each clip: `frames` code frames, and the video turned so that its first frame belongs to them.
+
+    Where the sound comes from, a model must guess at the first frames only: later ones show it. Many short windows
+    therefore teach direction sooner than few long clips. Starts are where video and code frames coincide (every 0.5 s
+    at 4 and 50 frames per second); the video keeps its length, what came before the start goes to its end.
+    Args: batch: clip [B, 2, F, .], energy_map [B, 2, F, P], codes [B, C, K, T].
+    Returns: the batch with these three changed; codes [B, C, K, frames].
+    Raises: ValueError if a clip is shorter than the window.
+    Notebook: 04_training.
+    """
+    total, pictures = batch["codes"].shape[-1], batch["clip"].shape[2]
+    if not 0 < frames <= total:
+        raise ValueError(f"a window of {frames} code frames does not fit into {total}")
+    unit = Fraction(total, pictures)  # code frames per picture, 25/2: starts are 25 code frames, 2 pictures apart
+    starts = rng.integers((total - frames) // unit.numerator + 1, size=len(batch["codes"]))
+    codes = batch["codes"][..., :frames].copy()
+    clip, energy_map = batch["clip"].copy(), batch["energy_map"].copy()
+    for i, start in enumerate(starts):
+        first = start * unit.numerator
+        codes[i] = batch["codes"][i, ..., first : first + frames]
+        clip[i] = np.roll(clip[i], -start * unit.denominator, axis=1)
+        energy_map[i] = np.roll(energy_map[i], -start * unit.denominator, axis=1)
+    return {**batch, "clip": clip, "energy_map": energy_map, "codes": codes}
 
 
 def turn_and_mirror(batch: dict[str, np.ndarray], rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndarray]:
