@@ -12,7 +12,7 @@ DATA_FOLDER = Path(__file__).resolve().parent.parent / "data"
 class ModelConfig:
     """Sizes of the encoder-decoder. The defaults are the published model (358,626,868 parameters).
 
-    Source: ViSAGe section 4; the released `cfg/config.json`. Notebook: 04_training.
+    Source: ViSAGe, model details; the released `cfg/config.json`. Notebook: 04_training.
     """
 
     d_model: int = 1024  # D, width of every layer

@@ -186,7 +186,7 @@ def rotate_codes(codes: np.ndarray, quarter_turns: int) -> np.ndarray:
 
     A quarter turn takes (Y, X) to (X, -Y): two channels change places and one sign bit flips.
     Args: codes: int [..., 4, K, T] (W, Y, Z, X). Returns: int [..., 4, K, T].
-    Source: ViSAGe section 5, rotation augmentation. Differs: the released code turns the waveform and encodes again.
+    Source: ViSAGe, rotation augmentation. Differs: the released code turns the waveform and encodes again.
     Notebook: 04_training.
     """
     codes = np.array(codes)

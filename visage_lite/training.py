@@ -39,7 +39,7 @@ class Clips(Protocol):
 class TrainingConfig:
     """How to train. The defaults are the published ambisonic stage: 102 k steps of 64 clips at a constant rate.
 
-    Source: ViSAGe section 5 and appendix. Notebook: 04_training.
+    Source: ViSAGe, training details. Notebook: 04_training.
     """
 
     steps: int = 102_000
