@@ -239,8 +239,10 @@ def test_sound_comes_from_the_side_to_which_the_camera_looks(toy, scene_video):
 
 
 def test_a_source_in_a_panorama_is_found(toy, scene_video):
+    """The camera looks at the source; behind, to the right and below, where a mistaken sign would be far off."""
     scene, folder = scene_video
-    generated = video_to_ambisonics(folder / "panorama.mp4", scene.camera, toy, panorama=True, progress=False)
-    times = np.linspace(0, 5, 20)
-    source = Direction(float(scene.azimuth(times)[10]), float(scene.elevation(times)[10]))
-    assert np.degrees(generated.direction.angle_to(source)) < 40
+    middle = np.array(scene.duration_s / 2)
+    source = Direction(float(scene.azimuth(middle)), float(scene.elevation(middle)))
+    view = see(folder / "panorama.mp4", source, toy.preset, panorama=True)
+    found = [hear(view, toy, seed=seed, progress=False).direction for seed in range(3)]
+    assert np.median(np.degrees([each.angle_to(source) for each in found])) < 45
