@@ -65,7 +65,8 @@ def train(model: Visage, clips: Clips, config: TrainingConfig, folder: str | Pat
     Ctrl-C ends the step under way, saves, and raises KeyboardInterrupt.
     Args: folder: gets `checkpoint.pt` (weights, optimiser, step; written atomically) and `log.csv`.
     Returns: path of the log, a table with `COLUMNS`: the loss is the sum over streams, its parts are means over the
-        streams of codebook 0 of W, codebook 0 of the other channels, and all later codebooks, in nats.
+        streams of codebook 0 of W, codebook 0 of the other channels, and all later codebooks, in nats; seconds count from
+        the latest start.
     Raises: FloatingPointError, naming the clips, if the loss or gradient is not finite; ValueError if `folder` holds
         the checkpoint of another model.
     Differs: guidance dropout is drawn per clip and never in evaluation; the released code draws once per batch, always.
