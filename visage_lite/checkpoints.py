@@ -91,8 +91,8 @@ def load(path: str | Path, config: ModelConfig | None = None) -> Visage:
 def mono_to_ambisonic(mono: Visage, channels: int = 4, seed: int = 0) -> Visage:
     """An ambisonic model that starts from a mono one: stream q copies mono stream q mod K, the rest is shared.
 
-    What mono has not (direction, energy map) starts random, from `seed`.
-
+    Args: mono: a model of one channel. channels: of the new model. seed: for what mono has not (direction, energy map),
+        which starts random.
     Raises: ValueError if `mono` is not a mono model.
     Source: ViSAGe (arXiv 2506.12199), training. Notebook: 04_training.
     """

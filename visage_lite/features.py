@@ -55,7 +55,8 @@ def scene_features(seeds: Iterable[int], folder: str | Path, preset: Preset, wor
     """Features of the synthetic scenes of `seeds`, in files of `SHARD_CLIPS` clips, sound and video apart.
 
     Files that are there are kept, so an interrupted run goes on where it stopped; a new CLIP leaves the codes alone.
-    Args: workers: processes; 0 works in this one. parts: which files to make.
+    Args: preset: whose CLIP and codec. workers: processes; 0 works in this one. parts: which files to make.
+        progress: show a progress bar.
     Returns: the folder, ready for `FeatureClips`.
     Notebook: 03_features.
     """
@@ -150,7 +151,7 @@ def random_windows(batch: dict[str, np.ndarray], rng: np.random.Generator, frame
     Where the sound comes from, a model must guess at the first frames only: later ones show it. Many short windows
     therefore teach direction sooner than few long clips. Starts are where video and code frames coincide (every 0.5 s
     at 4 and 50 frames per second); the video keeps its length, what came before the start goes to its end.
-    Args: batch: clip [B, 2, F, .], energy_map [B, 2, F, P], codes [B, C, K, T].
+    Args: batch: clip [B, 2, F, .], energy_map [B, 2, F, P], codes [B, C, K, T]. rng: draws the starts.
     Returns: the batch with these three changed; codes [B, C, K, frames].
     Raises: ValueError if a clip is shorter than the window.
     Notebook: 04_training.

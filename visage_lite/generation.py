@@ -157,6 +157,7 @@ def generate_steps(
 ) -> Iterator[Tensor]:
     """What `generate` does, one step at a time: a player can start before the end, a caller can stop early.
 
+    Args: as for `generate`.
     Returns: an iterator over the S steps of the pattern; each yields int64 [B, Q], the pad id where no code is due.
         Frame t is complete after step 2t+2 (mono: 2t+1).
     """
@@ -199,7 +200,10 @@ def continue_steps(
 def encode_branches(
     model: Visage, clip: Tensor, energy_map: Tensor | None, direction: Tensor | None, conditions: Sequence[Condition]
 ) -> Tensor:
-    """The encoder's memory for every branch, in one pass without dropout: [branches * B, F+2, D], branch by branch."""
+    """The encoder's memory for every branch, in one pass without dropout: [branches * B, F+2, D], branch by branch.
+
+    Args: clip, energy_map, direction: as for `Visage.encode`. conditions: what each branch of the model is given.
+    """
     count, batch = len(conditions), len(clip)
     clip, energy_map, direction = (
         None if x is None else x.repeat(count, *[1] * (x.ndim - 1)) for x in (clip, energy_map, direction)

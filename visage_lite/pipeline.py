@@ -117,6 +117,8 @@ def hear(
     """The sound field of a view.
 
     Args:
+        view: from `see`.
+        models: from `load_models`, of the view's preset.
         guidance: from `generation`; None means joint guidance at the preset's scale.
         sampling: None means the preset's top-k and temperature.
         seed: the same seed gives the same sound.

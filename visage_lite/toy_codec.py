@@ -29,7 +29,7 @@ def mdct(signal: np.ndarray, hop: int, basis: np.ndarray | None = None) -> np.nd
     """MDCT coefficients of a signal, one frame a hop.
 
     Frame t covers samples (t - 1/2) hop to (t + 3/2) hop, so N / hop frames carry N samples and no frame is left over.
-    Args: signal: [..., N]; the last hop is filled up with zeros. hop: samples.
+    Args: signal: [..., N]; the last hop is filled up with zeros. hop: samples. basis: a ready one, or None.
     Returns: float32 [..., T, hop], T = ceil(N / hop).
     Notebook: 03_features.
     """
@@ -160,7 +160,7 @@ def fit_shapes(fields: list[np.ndarray], hop: int, codebooks: int, vocab: int, r
                points: int = 60000, rounds: int = 20) -> np.ndarray:
     """Residual k-means of the unit shapes of W; those of a point source's other channels are the same.
 
-    Args: fields: float arrays [C, N]. codebooks: K, one of them for the gain. points: frames drawn to fit on.
+    Args: fields: float arrays [C, N]. codebooks: K, one of them for the gain. points: frames drawn to fit on, by rng.
         rounds: Lloyd's iterations.
     Returns: float32 [K-1, vocab, hop].
     """

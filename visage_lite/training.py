@@ -63,10 +63,11 @@ def train(model: Visage, clips: Clips, config: TrainingConfig, folder: str | Pat
 
     Every random draw of step n comes from (seed, n), so nothing but weights and optimiser state needs saving.
     Ctrl-C ends the step under way, saves, and raises KeyboardInterrupt.
-    Args: folder: gets `checkpoint.pt` (weights, optimiser, step; written atomically) and `log.csv`.
+    Args: clips: the data. config: steps, sizes, rates. progress: show a progress bar.
+        folder: gets `checkpoint.pt` (weights, optimiser, step; written atomically) and `log.csv`.
     Returns: path of the log, a table with `COLUMNS`: the loss is the sum over streams, its parts are means over the
-        streams of codebook 0 of W, codebook 0 of the other channels, and all later codebooks, in nats; seconds count from
-        the latest start.
+        streams of codebook 0 of W, codebook 0 of the other channels, and all later codebooks, in nats; seconds count
+        from the latest start.
     Raises: FloatingPointError, naming the clips, if the loss or gradient is not finite; ValueError if `folder` holds
         the checkpoint of another model.
     Differs: guidance dropout is drawn per clip and never in evaluation; the released code draws once per batch, always.
@@ -98,7 +99,10 @@ def train(model: Visage, clips: Clips, config: TrainingConfig, folder: str | Pat
 
 def train_step(model: Visage, optimizer: torch.optim.Optimizer, clips: Clips, config: TrainingConfig,
                step: int) -> dict[str, float]:
-    """One step of gradient descent, in place. Returns: the row of the log without step and seconds."""
+    """One step of gradient descent, in place: arguments as for `train`, and the step's number.
+
+    Returns: the row of the log without step and seconds.
+    """
     rng = np.random.default_rng([config.seed, step])
     indices = batch_indices(len(clips), config.batch_size, config.seed, step)
     device, pattern = next(model.parameters()).device, Pattern(model.config.channels, model.config.codebooks)
@@ -142,6 +146,7 @@ def learning_rate(config: TrainingConfig, step: int) -> float:
 def batch_indices(clips: int, batch_size: int, seed: int, step: int) -> np.ndarray:
     """Which clips step `step` sees: every epoch is a new permutation, and batches run on across epochs.
 
+    Args: clips: how many there are. batch_size: how many a step takes. seed: of the permutations.
     Returns: int64 [batch_size] in [0, clips).
     Raises: ValueError if there are no clips.
     """
@@ -162,14 +167,17 @@ def make_optimizer(model: torch.nn.Module, config: TrainingConfig) -> torch.opti
 
 
 def save(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Write weights, optimiser state and step; a crash leaves the old file or the new one, never half of one."""
+    """Write weights, optimiser state and step; a crash leaves the old file or the new one, never half of one.
+
+    Args: path: the file. model, optimizer: what is to go on later. step: how many are done.
+    """
     unfinished = path.with_suffix(".tmp")
     torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, unfinished)
     os.replace(unfinished, path)
 
 
 def resume(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Load what `save` wrote, in place. Returns: the steps already done, 0 if there is no file."""
+    """Load what `save` wrote, in place, with arguments as for `save`. Returns: the steps already done, 0 without a file."""
     if not path.is_file():
         return 0
     state = torch.load(path, map_location="cpu", weights_only=True)
