@@ -29,7 +29,7 @@ STAGES = {  # code frames of the window (50 a second), and how to train; a step 
     "short": (64, TrainingConfig(steps=1004, batch_size=16, **BASE)),
     "whole": (250, TrainingConfig(steps=784, batch_size=8, **BASE)),
     "windows": (25, TrainingConfig(steps=2000, batch_size=64, decay_steps=1000, **BASE)),
-    "last": (250, TrainingConfig(steps=900, batch_size=8, decay_steps=870, **BASE | dict(learning_rate=5e-4))),
+    "last": (250, TrainingConfig(steps=640, batch_size=8, decay_steps=600, **BASE | dict(learning_rate=5e-4))),
 }
 
 
