@@ -63,6 +63,32 @@ def guidance_masks(answer: Callable) -> None:
     assert np.array_equal(again, picture), "the same rng must give the same masks: draw from it, from nothing else"
 
 
+# 05_generation
+
+
+@exercise("05_generation", "write u + g (l - u) as a sum of l and u, and read off their factors")
+def usual_weights(answer: Callable) -> None:
+    """The weights of (told everything, told nothing) for the scale g of u + g (l - u): answer(g)."""
+    for g, expected in ((1.0, (1.0, 0.0)), (3.5, (3.5, -2.5)), (0.0, (0.0, 1.0))):
+        assert np.allclose(answer(g), expected), f"g = {g}: {expected} is right, got {tuple(answer(g))}"
+
+
+@exercise("05_generation", "sort from the most probable on, add up, and stop at the first sum that reaches p")
+def top_p(answer: Callable) -> None:
+    """The rescaled probabilities of the fewest codes that reach p together: answer(probabilities, p)."""
+    cases = (((0.5, 0.3, 0.2), 0.6, (0.625, 0.375, 0)), ((0.2, 0.3, 0.5), 0.5, (0, 0, 1)), ((0.1, 0.9), 1.0, (0.1, 0.9)))
+    for given, p, expected in cases:
+        got = np.asarray(answer(np.array(given), p))
+        assert np.allclose(got, expected), f"{given} with p = {p}: {expected} is right, got {got.round(3)}"
+
+
+@exercise("05_generation", "keys and values: two vectors for every layer, step and branch")
+def cache_bytes(answer: Callable) -> None:
+    """The bytes of the cache: answer(layers, width, steps, branches, bytes_each)."""
+    for case, expected in (((12, 1024, 861, 2, 4), 169_279_488), ((1, 2, 3, 1, 2), 24)):
+        assert answer(*case) == expected, f"{case}: {expected:,} bytes, got {answer(*case):,}"
+
+
 # 06_evaluation
 
 
