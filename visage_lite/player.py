@@ -200,7 +200,9 @@ def head_stems(foa: np.ndarray, rate: float) -> np.ndarray:
 def _head_picture(foa: np.ndarray, yaw: float) -> bytes:
     """The energy map around a head turned by yaw, as PNG bytes: the scene turns the other way."""
     ax = plots.energy_map(ambisonics.energy_map(ambisonics.rotate_yaw(foa, -yaw)))
-    ax.set_title(f"around the head, turned {math.degrees(yaw):.0f}° to the left", fontsize=9)
+    side = "left" if yaw > 0 else "right"
+    turned = f"turned {abs(math.degrees(yaw)):.0f}° to the {side}" if yaw else "straight"
+    ax.set_title(f"around the head, {turned}", fontsize=9)
     buffer = io.BytesIO()
     ax.figure.savefig(buffer, format="png")
     plt.close(ax.figure)
