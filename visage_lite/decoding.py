@@ -132,9 +132,9 @@ def prepare(model: Visage | Prepared, dtype: str | None = None) -> Prepared:
     Args:
         model: the model, in any number type. Later changes of its weights do not reach what is packed.
             A Prepared comes back as it is.
-        dtype: "float32" (the default: the same codes as the model), "bfloat16" or "int8": nearly the same logits from a
-            half and a quarter of the bytes. At the published size, random weights, they are 0.7 % and 3 % of the logits'
-            spread away, which guidance enlarges about threefold.
+        dtype: "float32" (the default: the same codes as the model), "bfloat16" or "int8": nearly the same logits from
+            a half and a quarter of the bytes. At the published size, random weights, they are 0.7 % and 3 % of the
+            logits' spread away, which guidance enlarges about threefold.
     Returns: something that `generate` takes in place of the model.
     Raises: ValueError on another dtype, one that this device cannot do, or one that differs from the Prepared's.
     Notebook: 05_generation.
