@@ -18,6 +18,7 @@ def heard_azimuth_deg(answer: Callable) -> None:
     for azimuth, yaw, expected in ((60, 0, 60), (60, 60, 0), (0, 90, -90), (-170, 30, 160)):
         got = answer(azimuth, yaw)
         assert abs((got - expected + 180) % 360 - 180) < 1e-6, f"a source at {azimuth}°, head at {yaw}°: got {got}°"
+        assert -180 <= got <= 180, f"{got}° is right, but outside −180 … 180: add or take away 360"
 
 
 @exercise("00_quickstart", "W and Z stay; Y and X are a point of the plane that turns by −yaw")
@@ -107,7 +108,8 @@ def source_direction_deg(answer: Callable) -> None:
 @exercise("03_features", "first the whole frames in one second, sample_rate // hop, and then the seconds")
 def frames_used(answer: Callable) -> None:
     """The code frames that the model uses: answer(seconds, sample_rate, hop)."""
-    for given, frames in (((5, 44100, 512), 430), ((5, 16000, 320), 250), ((2, 44100, 512), 172)):
+    cases = (((5, 44100, 512), 430), ((5, 16000, 320), 250), ((2, 44100, 512), 172), ((10, 44100, 512), 860))
+    for given, frames in cases:
         assert answer(*given) == frames, f"{given} gives {frames} frames, got {answer(*given)}"
 
 
