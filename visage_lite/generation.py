@@ -81,7 +81,7 @@ class Sampling:
 def sample(logits: Tensor, sampling: Sampling, uniform: Tensor | None = None) -> Tensor:
     """One code per distribution.
 
-    Sorts the codes, cuts the tail, and finds the first whose cumulative probability passes a uniform number: the same
+    Takes the most probable codes in order, and finds the first whose cumulative probability passes a uniform number: the same
     number gives the same code, however many distributions are drawn at once.
 
     Args:
@@ -93,8 +93,8 @@ def sample(logits: Tensor, sampling: Sampling, uniform: Tensor | None = None) ->
     """
     if sampling.greedy:
         return logits.argmax(-1)
-    ordered, codes = logits.float().sort(-1, descending=True)
-    ordered = ordered[..., : sampling.top_k]
+    kept = min(sampling.top_k or logits.shape[-1], logits.shape[-1])
+    ordered, codes = logits.float().topk(kept)  # most probable first
     reached = (ordered / sampling.temperature).softmax(-1).cumsum(-1)  # [..., k], ends at 1
     mass = reached[..., -1:]
     if sampling.top_p is not None:
