@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from visage_lite.presets import DATA_FOLDER, CodecConfig, Preset
-from visage_lite.toy_codec import ToyCodec
+from visage_lite.toy_codec import ToyCodec, checked_codes
 
 
 @runtime_checkable
@@ -69,12 +69,7 @@ class DacCodec:
         Returns: float32 [C, T * hop] at `sample_rate`.
         Raises: ValueError if codes is not [C, K, T] or holds an id outside [0, V).
         """
-        codes = np.asarray(codes)
-        if codes.ndim != 3 or codes.shape[1] != self.codebooks or not codes.size:
-            raise ValueError(f"the codec takes codes [C, {self.codebooks}, T] with T > 0, not {list(codes.shape)}")
-        if codes.min() < 0 or codes.max() >= self.vocab:
-            found = f"[{codes.min()}, {codes.max()}]"
-            raise ValueError(f"codes must lie in [0, {self.vocab}), not {found}: is a pad id left?")
+        codes = checked_codes(codes, self.codebooks, self.vocab)
         latent, *_ = self.model.quantizer.from_codes(torch.as_tensor(codes, device=self._device))
         signal = self.model.decode(latent)[:, 0].cpu().numpy()
         samples = codes.shape[2] * self.hop

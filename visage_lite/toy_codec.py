@@ -116,12 +116,7 @@ class ToyCodec:
         Returns: float32 [C, T * hop] at `sample_rate`.
         Raises: ValueError if codes is not [C, K, T] or holds an id outside [0, V).
         """
-        codes = np.asarray(codes)
-        if codes.ndim != 3 or codes.shape[1] != self.codebooks or not codes.size:
-            raise ValueError(f"the codec takes codes [C, {self.codebooks}, T] with T > 0, not {list(codes.shape)}")
-        if codes.min() < 0 or codes.max() >= self.vocab:
-            found = f"[{codes.min()}, {codes.max()}]"
-            raise ValueError(f"codes must lie in [0, {self.vocab}), not {found}: is a pad id left?")
+        codes = checked_codes(codes, self.codebooks, self.vocab)
         first = codes[:, 0]
         sign = np.where((first >= GAIN_LEVELS) & (first < SILENCE), -1, 1)
         sign[1:] *= sign[0]
@@ -129,6 +124,21 @@ class ToyCodec:
         shape = sum(centres[codes[:, k + 1]] for k, centres in enumerate(self.shapes))  # [C, T, hop]
         shape = shape / np.maximum(np.linalg.norm(shape, axis=-1, keepdims=True), 1e-6)
         return inverse_mdct(shape * (sign * gain)[..., None].astype(np.float32), self._basis)
+
+
+def checked_codes(codes: np.ndarray, codebooks: int, vocab: int) -> np.ndarray:
+    """The codes as an array, after a check that a codec of K `codebooks` of V = `vocab` entries can decode them.
+
+    Args: codes: int [C, K, T] in [0, V).
+    Returns: int [C, K, T].
+    Raises: ValueError if codes is not [C, K, T], is empty, or holds an id outside [0, V).
+    """
+    codes = np.asarray(codes)
+    if codes.ndim != 3 or codes.shape[1] != codebooks or not codes.size:
+        raise ValueError(f"the codec takes codes [C, {codebooks}, T] with T > 0, not {list(codes.shape)}")
+    if codes.min() < 0 or codes.max() >= vocab:
+        raise ValueError(f"codes must lie in [0, {vocab}), not [{codes.min()}, {codes.max()}]: is a pad id left?")
+    return codes
 
 
 def gain_and_shape(coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
