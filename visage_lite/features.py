@@ -178,7 +178,8 @@ def turn_and_mirror(batch: dict[str, np.ndarray], rng: np.random.Generator) -> t
     and camera direction. The codes need no decoding (`toy_codec.rotate_codes`).
     Args: batch: direction [B, 3] (right, down, front) and codes [B, 4, K, T].
     Returns: the batch with new direction and codes, and mirrored int [B] (0 or 1): which view of the picture to take.
-    Source: ViSAGe, rotation augmentation. Differs: the released code turns by 90 degrees, with probability 1/2, and has no mirror.
+    Source: ViSAGe, rotation augmentation. Differs: the released code turns by 90 degrees, with probability 1/2,
+        and has no mirror.
     Notebook: 04_training.
     """
     direction, codes = batch["direction"].copy(), batch["codes"].copy()

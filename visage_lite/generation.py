@@ -81,8 +81,8 @@ class Sampling:
 def sample(logits: Tensor, sampling: Sampling, uniform: Tensor | None = None) -> Tensor:
     """One code per distribution.
 
-    Takes the most probable codes in order, and finds the first whose cumulative probability passes a uniform number: the same
-    number gives the same code, however many distributions are drawn at once.
+    Takes the most probable codes in order, and finds the first whose cumulative probability passes a uniform number:
+    the same number gives the same code, however many distributions are drawn at once.
 
     Args:
         logits: float [..., V].

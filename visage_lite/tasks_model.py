@@ -76,7 +76,7 @@ def usual_weights(answer: Callable) -> None:
 @exercise("05_generation", "sort from the most probable on, add up, and stop at the first sum that reaches p")
 def top_p(answer: Callable) -> None:
     """The rescaled probabilities of the fewest codes that reach p together: answer(probabilities, p)."""
-    cases = (((0.5, 0.3, 0.2), 0.6, (0.625, 0.375, 0)), ((0.2, 0.3, 0.5), 0.5, (0, 0, 1)), ((0.1, 0.9), 1.0, (0.1, 0.9)))
+    cases = (((0.5, 0.3, 0.2), 0.6, (0.625, 0.375, 0)), ((0.2, 0.3, 0.5), 0.5, (0, 0, 1)), ((0.1, 0.9), 1, (0.1, 0.9)))
     for given, p, expected in cases:
         got = np.asarray(answer(np.array(given), p))
         assert np.allclose(got, expected), f"{given} with p = {p}: {expected} is right, got {got.round(3)}"

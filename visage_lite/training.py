@@ -177,7 +177,7 @@ def save(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, s
 
 
 def resume(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Load what `save` wrote, in place, with arguments as for `save`. Returns: the steps already done, 0 without a file."""
+    """Load what `save` wrote, in place, arguments as for `save`. Returns: the steps already done, 0 without a file."""
     if not path.is_file():
         return 0
     state = torch.load(path, map_location="cpu", weights_only=True)
