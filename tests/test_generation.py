@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from visage_lite.checkpoints import load_released
-from visage_lite.decoding import PackedLinear, Prepared, Session, prepare
+from visage_lite.decoding import Prepared, Session, prepare
 from visage_lite.generation import (
     Condition,
     Sampling,
@@ -45,7 +45,6 @@ SMALL = ModelConfig(
     max_steps=40,
 )
 GREEDY = Sampling(greedy=True)
-INT8 = torch.backends.quantized.engine not in (None, "none")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -207,61 +206,44 @@ def test_a_seed_gives_the_same_codes_again():
 # ---- number types
 
 
-@pytest.mark.parametrize("rows", [1, 2, 5])
-@pytest.mark.parametrize("shape", [(3, 7), (40, 33), (130, 96)])
-@pytest.mark.parametrize(("dtype", "error"), [("float32", 1e-5), ("bfloat16", 0.02), ("int8", 0.03)])
-def test_packed_linear_is_a_linear_layer(rows, shape, dtype, error):
-    if dtype == "int8" and not INT8:
-        pytest.skip("no int8 kernels")
-    generator = torch.Generator().manual_seed(0)
-    weight, bias, x = (torch.randn(s, generator=generator) for s in (shape, shape[:1], (rows, shape[1])))
-    wanted = F.linear(x, weight, bias)
-    with torch.no_grad():
-        packed = PackedLinear(weight, bias, dtype)
-        got = packed(x).float()
-    assert got.shape == wanted.shape
-    assert (got - wanted).square().mean().sqrt() < error * wanted.square().mean().sqrt()
-    assert packed.nbytes == weight.numel() * {"float32": 4, "bfloat16": 2, "int8": 1}[dtype]
-
-
-def logits_along(model, conditions, ids, dtype):
+def logits_along(model, conditions, ids, dtype, compiled=True):
     """The logits of every step along given ids [B, S, Q]: [S, B, q, V], as a list."""
     pattern = Pattern(model.config.channels, model.config.codebooks)
     frames = pattern.frames(ids.shape[1])
     with torch.no_grad():
-        session = prepare(model, dtype).begin(model.encode(*conditions), ids.shape[1])
+        session = Prepared(model, dtype, compiled).begin(model.encode(*conditions), ids.shape[1])
         return [session.step(ids[:, s - 1] if s else None, pattern.streams_at(s, frames)) for s in range(ids.shape[1])]
 
 
-@pytest.mark.parametrize(
-    ("dtype", "error"),
-    [
-        ("float32", 1e-5),
-        ("bfloat16", 0.03),
-        pytest.param("int8", 0.08, marks=pytest.mark.skipif(not INT8, reason="no int8 kernels")),
-    ],
-)
-def test_logits_of_every_number_type_are_close_to_teacher_forcing(released, dtype, error):
+@pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "pytorch"])
+@pytest.mark.parametrize(("dtype", "error"), [("float32", 1e-5), ("bfloat16", 0.03), ("int8", 0.08)])
+def test_logits_of_every_number_type_are_close_to_teacher_forcing(released, dtype, error, compiled):
+    if dtype == "int8" and not compiled:
+        pytest.skip("int8 is for the CPU, where layers are compiled")
     model, conditions, numbers = released["ambisonics"]
     ids, pattern = torch.from_numpy(numbers["decoder_input_ids"]), Pattern(4, 9)
     with torch.no_grad():
         wanted = model.logits(model.decode(ids[:, :-1], model.encode(*conditions)))
-    for step, got in enumerate(logits_along(model, conditions, ids, dtype)):
+    for step, got in enumerate(logits_along(model, conditions, ids, dtype, compiled)):
         due = wanted[:, step, pattern.streams_at(step, 86)]
         assert (got - due).square().mean().sqrt() < error * due.std()
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("channels", [4, 1])
+def test_compiled_layers_and_pytorch_give_the_same_logits(rows, channels):
+    model, conditions = small(channels, clips=rows)
+    ids = torch.randint(0, 70, (rows, 12 + (channels > 1), channels * 3), generator=torch.Generator().manual_seed(1))
+    pairs = zip(*(logits_along(model, conditions, ids, "float32", compiled) for compiled in (True, False)))
+    for ours, theirs in pairs:
+        assert torch.allclose(ours, theirs, atol=1e-4) and ours.shape == theirs.shape
+
+
 def test_int8_is_never_chosen_silently(monkeypatch):
-    model, conditions = small()
+    model, _ = small()
     assert prepare(model).dtype == "float32" and prepare(model.bfloat16()).dtype == "float32"
-    monkeypatch.setattr("visage_lite.decoding._pack_int8", lambda *_: pytest.fail("int8 was packed"))
-    codes_of(model.float(), conditions, dtype="bfloat16")
-
-
-def test_int8_without_kernels_says_what_to_do(monkeypatch):
-    monkeypatch.setattr(torch.backends.quantized.__class__, "engine", "none", raising=False)
-    with pytest.raises(ValueError, match="use bfloat16 or float32"):
-        prepare(small()[0], "int8")
+    types = {dtype: prepare(model, dtype).layers[0][0].weight.dtype for dtype in ("float32", "bfloat16", "int8")}
+    assert types == {"float32": np.float32, "bfloat16": np.uint16, "int8": np.int8}
 
 
 def test_prepared_weights_serve_many_clips_and_one_number_type():

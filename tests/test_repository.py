@@ -16,11 +16,13 @@ ROWS = [
     ["presets"], ["directions"], ["ambisonics"], ["binaural"], ["panorama"], ["streams"], ["muxing"], ["media"],
     ["looks"], ["scenes"], ["clips"], ["toy_clip", "towers"], ["vision"], ["toy_codec"], ["codec"], ["pattern"],
     ["features"], ["plots", "curves", "pictures"], ["player"], ["layers"], ["model"], ["released"], ["checkpoints"],
-    ["decoding"], ["generation"], ["evaluation"], ["baselines"], ["training"], ["pipeline"], ["outputs"],
+    ["dots"], ["packing"], ["kernels"], ["decoding"], ["generation"],
+    ["evaluation"], ["baselines"], ["training"], ["pipeline"], ["outputs"],
     ["checking"], ["tasks_sound", "tasks_model"], ["exercises"], ["cli"],
 ]
 # Parts of another module that no reader calls, and the command line, whose options explain themselves.
-PLUMBING = {"streams", "muxing", "decoding", "layers", "released", "towers", "looks", "cli"}
+PLUMBING = {"streams", "muxing", "dots", "packing", "kernels", "decoding", "layers", "released", "towers", "looks",
+            "cli"}
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
 
 

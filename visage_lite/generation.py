@@ -189,8 +189,7 @@ def continue_steps(
     for step in range(session.place, pattern.steps(frames)):
         streams = pattern.streams_at(step, frames)
         logits = session.step(ids, streams)  # [branches * B, q, V]
-        logits = logits.unflatten(0, (len(weights), -1))
-        logits = torch.einsum("nbqv,n->bqv", logits, logits.new_tensor(weights))
+        logits = sum(weight * answer for weight, answer in zip(weights, logits.chunk(len(weights)), strict=True))
         uniform = None if sampling.greedy else _uniform(generator, *logits.shape[:2]).to(logits.device)
         ids = torch.full((len(logits), pattern.streams), pad, device=logits.device)
         ids[:, streams] = sample(logits, sampling, uniform)
