@@ -132,10 +132,12 @@ def test_notes_say_what_stands_in(small):
 def test_models_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no preset 'huge'"):
         load_models("huge")
-    with pytest.raises(ValueError, match="ships no weights"):
+    with pytest.raises(ValueError, match="give a checkpoint .* and CLIP weights .* and DAC weights"):
         load_models("paper")
-    with pytest.raises(ValueError, match="needs weights of CLIP and DAC"):
+    with pytest.raises(ValueError, match="ships no weights: give CLIP weights .*, or download. and DAC weights"):
         load_models("paper", tmp_path)
+    with pytest.raises(ValueError, match=r"a Direction, not 30: Direction.from_degrees\(azimuth, elevation\)"):
+        video_to_ambisonics("v.mp4", 30)
     for change in ({"codebooks": 3}, {"clip_dim": 32}, {"channels": 1}, {"max_steps": 100}):
         model = Visage(replace(presets.toy().model, d_model=16, heads=2, ffn=32, **change), seed=0)
         checkpoints.save(model, tmp_path / "model.safetensors")

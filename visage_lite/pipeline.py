@@ -94,9 +94,12 @@ def video_to_ambisonics(
 def see(video: str | Path, direction: Direction, preset: Preset, panorama: bool = False, start_s: float = 0.0) -> View:
     """What a camera that looks toward `direction` sees of a video; arguments as for `video_to_ambisonics`.
 
-    Raises: MediaError as `read_video`, and with `panorama` if the picture is not twice as wide as high.
+    Raises: MediaError as `read_video`, and with `panorama` if the picture is not twice as wide as high; ValueError if the
+    direction is no Direction.
     Notebook: 03_features.
     """
+    if not isinstance(direction, Direction):
+        raise ValueError(f"direction must be a Direction, not {direction!r}: Direction.from_degrees(azimuth, elevation)")
     size = (preset.panorama_width, preset.panorama_height) if panorama else preset.vision.image_size
     read = read_video(video, preset.video_rate, preset.clip_s, size, start_s)
     if not panorama:
@@ -207,16 +210,15 @@ def load_models(
     Notebook: 00_quickstart.
     """
     preset = presets.get(preset) if isinstance(preset, str) else preset
-    if checkpoint is None and preset.name != "toy":
-        raise ValueError(
-            f"the {preset.name} preset ships no weights: give a checkpoint (file, folder, Hugging Face id)"
-        )
-    needed = {"CLIP": (preset.vision.kind == "toy", clip_weights), "DAC": (preset.codec.kind == "toy", codec_weights)}
-    missing = [name for name, (shipped, weights) in needed.items() if not (shipped or weights or download)]
+    shipped = {"vision": preset.vision.kind == "toy", "codec": preset.codec.kind == "toy"}
+    wanted = {
+        "a checkpoint (file, folder, Hugging Face id)": preset.name == "toy" or checkpoint,
+        "CLIP weights (a file, or download)": shipped["vision"] or clip_weights or download,
+        "DAC weights (a file, or download)": shipped["codec"] or codec_weights or download,
+    }
+    missing = [name for name, given in wanted.items() if not given]
     if missing:
-        raise ValueError(
-            f"the {preset.name} preset needs weights of {' and '.join(missing)}: give files, or download them"
-        )
+        raise ValueError(f"the {preset.name} preset ships no weights: give {' and '.join(missing)}")
     path = presets.DATA_FOLDER / "toy" / "model.safetensors" if checkpoint is None else checkpoint
     model = load(path) if _written_by_us(path) else load_released(path)
     _check_fit(model, preset, path)
