@@ -152,3 +152,24 @@ def test_an_interrupted_run_says_so_and_leaves_nothing(run, tmp_path, monkeypatc
     assert code == 128 + number and out == ""
     assert err == ("visage-lite: interrupted, nothing was written\n" if number == signal.SIGINT else "")
     assert not (tmp_path / "out").exists()
+
+
+def test_scenes_are_written_and_told(run, tmp_path):
+    code, out, err = run("scenes", tmp_path / "s", "--count", 1, "--seed", 5, "--workers", 0)
+    assert (code, err) == (0, "") and out == f"wrote {tmp_path / 's'}: 1 clips, labels.csv says what is where\n"
+    assert {path.name for path in (tmp_path / "s").iterdir()} >= {"video", "nfov", "audio", "ambi.json", "train.csv"}
+    assert run("scenes", tmp_path / "s", "--count", 0)[::2] == (
+        1, "visage-lite: count must lie between 1 and 100,000, not 0: use another seed for more\n"
+    )  # fmt: skip
+    assert "holds scenes of other arguments" in run("scenes", tmp_path / "s", "--count", 1, "--seed", 6)[2]
+
+
+def test_interrupted_scenes_say_that_they_go_on(run, tmp_path, monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("visage_lite.dataset.write_scenes", interrupt)
+    code, _, err = run("scenes", tmp_path / "s", "--count", 1)
+    assert code == 130 and err == (
+        "visage-lite: interrupted; what is done is kept, and the same command goes on from there\n"
+    )

@@ -494,3 +494,13 @@ def test_pictures_of_another_kind_are_refused(tmp_path):
         with pytest.raises(MediaError):
             media.write_video(tmp_path / path, pictures, 4)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a.opus", "a.webm", "a.mkv", "a.mp4"])
+def test_the_same_sound_gives_the_same_bytes(tmp_path, name):
+    foa = np.random.default_rng(0).uniform(-0.5, 0.5, (4, 9600))
+    written = []
+    for _ in range(2):
+        write_foa(tmp_path / name, foa, 48000)
+        written.append((tmp_path / name).read_bytes())
+    assert written[0] == written[1]

@@ -13,10 +13,11 @@ MODULES = sorted(PACKAGE.glob("*.py"))
 
 # A module imports only from rows above its own.
 ROWS = [
-    ["presets"], ["directions"], ["ambisonics"], ["binaural"], ["panorama"], ["streams"], ["muxing"], ["media"],
-    ["looks"], ["sounds"], ["rooms"], ["scenes"], ["clips"], ["cutting"], ["download"], ["dataset"],
+    ["jobs"], ["presets"], ["directions"], ["ambisonics"], ["binaural"], ["panorama"], ["streams"], ["muxing"],
+    ["media"], ["looks"], ["sounds"], ["rooms"], ["scenes"], ["clips"], ["cutting"], ["download"], ["dataset"],
     ["toy_clip", "towers"], ["vision"], ["toy_codec"], ["codec"], ["pattern"],
-    ["variants"], ["features"], ["store"], ["cluster"], ["plots", "curves", "pictures"], ["player"], ["layers"], ["model"], ["released"], ["checkpoints"],
+    ["variants"], ["features"], ["store"], ["cluster"], ["plots", "curves", "pictures"], ["player"],
+    ["layers"], ["model"], ["released"], ["checkpoints"],
     ["dots"], ["packing"], ["kernels"], ["decoding"], ["generation"],
     ["evaluation"], ["baselines"], ["training"], ["pipeline"], ["outputs"],
     ["checking"], ["tasks_sound", "tasks_model"], ["exercises"], ["cli"],

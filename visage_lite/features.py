@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from visage_lite.codec import Codec, load_codec
 from visage_lite.directions import Direction
+from visage_lite.jobs import in_parallel
 from visage_lite.presets import Preset
 from visage_lite.scenes import make_scene
 from visage_lite.toy_codec import mirror_codes, rotate_codes
@@ -65,13 +63,8 @@ def scene_features(seeds: Iterable[int], folder: str | Path, preset: Preset, wor
     shards = [seeds[i : i + SHARD_CLIPS] for i in range(0, len(seeds), SHARD_CLIPS)]
     jobs = [(part, shard) for part in parts for shard in shards]
     work = partial(_write_shard, folder=folder, preset=preset)
-    bar = partial(tqdm, total=len(jobs), desc="features", unit="file", disable=not progress)
-    if workers == 0:
-        list(bar(map(work, jobs)))
-        return folder
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=torch.set_num_threads,
-                             initargs=(1,)) as pool:
-        list(bar(pool.map(work, jobs)))
+    for _ in in_parallel(work, jobs, workers, "features", "file", progress):
+        pass
     return folder
 
 

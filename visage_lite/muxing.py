@@ -25,8 +25,13 @@ VIDEO_CLOCK = 90000  # ticks per second of frames that are encoded again
 
 @contextmanager
 def output(path: Path, container: str) -> Iterator[av.container.OutputContainer]:
-    """An open output file; in MP4, lengths are kept to the sample. What FFmpeg cannot write is an OSError."""
-    options = {"movie_timescale": str(OPUS_RATE), "movflags": "faststart"} if container == "mp4" else {}
+    """An open output file, the same bytes from the same input. In MP4, lengths are kept to the sample.
+
+    What FFmpeg cannot write is an OSError.
+    """
+    options = {"fflags": "bitexact"}  # no random serial numbers, no version, no date
+    if container == "mp4":
+        options |= {"movie_timescale": str(OPUS_RATE), "movflags": "faststart"}
     try:
         with av.open(f"file:{path}", "w", format=container, options=options) as out:
             yield out

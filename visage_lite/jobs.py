@@ -1,0 +1,53 @@
+"""The same work for many items, on several processes, with a progress bar; Ctrl-C stops at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import TypeVar
+
+from tqdm.auto import tqdm
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
+
+
+def in_parallel(
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    workers: int | None = None,
+    desc: str = "",
+    unit: str = "it",
+    progress: bool = True,
+) -> Iterator[Result]:
+    """The results of `work` for every item, in order.
+
+    Args:
+        work: what can be pickled: a function of a module, or a `functools.partial` of one.
+        items: what it is called with.
+        workers: processes, each with one thread; None is one per core, 0 works in this process.
+        desc, unit: of the progress bar. progress: show it.
+    Raises: what `work` raises, and KeyboardInterrupt; items that have not begun are dropped then.
+    """
+    workers = len(os.sched_getaffinity(0)) if workers is None and hasattr(os, "sched_getaffinity") else workers
+    workers = (os.cpu_count() or 1) if workers is None else workers
+    with tqdm(total=len(items), desc=desc, unit=unit, disable=not progress) as bar:
+        if workers == 0:
+            for item in items:
+                yield work(item)
+                bar.update()
+            return
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread)
+        try:
+            for result in pool.map(work, items):
+                yield result
+                bar.update()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _one_thread() -> None:
+    import torch  # late: not every work needs it, but most do, and threads of several processes would fight
+
+    torch.set_num_threads(1)
