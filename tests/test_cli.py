@@ -173,3 +173,18 @@ def test_interrupted_scenes_say_that_they_go_on(run, tmp_path, monkeypatch):
     assert code == 130 and err == (
         "visage-lite: interrupted; what is done is kept, and the same command goes on from there\n"
     )
+
+
+def test_features_of_a_data_set(run, tmp_path):
+    run("scenes", tmp_path / "s", "--count", 2, "--workers", 0)
+    (tmp_path / "s" / "audio" / "scene_00001_0.opus").unlink()
+    code, out, err = run("features", tmp_path / "s", tmp_path / "f", "--workers", 0)
+    lines = out.splitlines()
+    assert (code, err) == (0, "") and lines[0] == (
+        f"{tmp_path / 'f' / 'sound'}: 1 clips, 1 bad, by toy codec (MDCT, gain and shape)"
+    )
+    assert "scene_00001_0: MediaError" in lines[1] and "/video: 2 clips, 0 bad, by toy CLIP" in lines[2]
+    assert "no train.csv" in run("features", tmp_path, tmp_path / "g")[2]
+    assert run("features", tmp_path / "s", tmp_path / "f", "--part", "smell")[0] == 1
+    paper = run("features", tmp_path / "s", tmp_path / "g", "--preset", "paper", "--part", "video")
+    assert paper[0] == 1 and "needs CLIP weights" in paper[2]

@@ -112,5 +112,5 @@ def test_what_is_missing_is_told(scenes, tmp_path):
     with pytest.raises(ValueError, match="no direction for clip aaaaaaaaaaa_0; add it to ambi.json"):
         dataset.read("aaaaaaaaaaa_0")
     (tmp_path / "ambi.json").write_text('{"aaaaaaaaaaa_0": [44, 44]}')
-    with pytest.raises(MediaError, match="aaaaaaaaaaa_0.mp4"):
+    with pytest.raises(MediaError, match="aaaaaaaaaaa_0.opus"):
         open_dataset(tmp_path).read("aaaaaaaaaaa_0")

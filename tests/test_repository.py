@@ -16,7 +16,7 @@ ROWS = [
     ["jobs"], ["presets"], ["directions"], ["ambisonics"], ["binaural"], ["panorama"], ["streams"], ["muxing"],
     ["media"], ["looks"], ["sounds"], ["rooms"], ["scenes"], ["clips"], ["cutting"], ["download"], ["dataset"],
     ["toy_clip", "towers"], ["vision"], ["toy_codec"], ["codec"], ["pattern"],
-    ["variants"], ["features"], ["store"], ["cluster"], ["plots", "curves", "pictures"], ["player"],
+    ["variants"], ["store"], ["cluster"], ["features"], ["batches"], ["plots", "curves", "pictures"], ["player"], ["field_plots"], ["explorers"],
     ["layers"], ["model"], ["released"], ["checkpoints"],
     ["dots"], ["packing"], ["kernels"], ["decoding"], ["generation"],
     ["evaluation"], ["baselines"], ["training"], ["pipeline"], ["outputs"],

@@ -111,6 +111,46 @@ def scenes(
     typer.echo(f"wrote {folder}: {len(made.table):,} clips, labels.csv says what is where")
 
 
+@app.command()
+def features(
+    dataset: Annotated[Path, Argument(help="A data set: of `visage-lite scenes`, or prepared YT-Ambigen.")],
+    out: Annotated[Path, Argument(help="Folder for the features; made if missing.")],
+    preset: Annotated[str, Option(help="toy (small, shipped networks) or paper (CLIP ViT-B/32 and DAC).")] = "toy",
+    clip_weights: Annotated[str | None, Option(help="CLIP weights for the paper preset: a file.")] = None,
+    codec_weights: Annotated[Path | None, Option(help="DAC weights for the paper preset: a file.")] = None,
+    download: Annotated[bool, Option("--download", help="Let the paper preset fetch CLIP and DAC weights.")] = False,
+    part: Annotated[str | None, Option(help="Only sound (codes), or only video (CLIP, energy map).")] = None,
+    workers: Annotated[int | None, Option(help="Processes; one per core if left out.")] = None,
+    scheduler: Annotated[str | None, Option(help="Address of a Dask scheduler: work on its machines instead.")] = None,
+) -> None:
+    """Make the features of a DATASET that training reads.
+
+    Codes of the sound, CLIP features and patch energy maps of the view, for
+    all eight turned and mirrored variants of a clip, in shards.
+
+    An interrupted run, even a killed one, goes on when the command is given
+    again. Clips that cannot be read are left out and listed with the reason.
+    """
+    if part not in (None, "sound", "video"):
+        raise ValueError(f"--part is sound or video, not {part}")
+    from visage_lite import presets
+    from visage_lite.cluster import on_cluster
+    from visage_lite.features import PARTS, Networks, dataset_features
+    from visage_lite.jobs import in_parallel
+    from visage_lite.store import Store
+
+    networks = Networks(presets.get(preset), clip_weights, codec_weights and str(codec_weights), download)
+    how = {"run": in_parallel, "workers": workers} if scheduler is None else {"run": on_cluster, "scheduler": scheduler}
+    parts = PARTS if part is None else (part,)
+    with _resumable():
+        dataset_features(dataset, out, networks, parts, progress=sys.stderr.isatty(), **how)
+    for name in parts:
+        store = Store(out / name)
+        typer.echo(f"{out / name}: {len(store):,} clips, {len(store.bad):,} bad, by {store.recipe['network']}")
+        for clip, reason in store.bad.head(20).itertuples(index=False):
+            typer.echo(f"  {clip}: {reason}")
+
+
 def _guidance(name: str, scale: float, direction_scale: float) -> list:
     """Guidance by name. Raises: ValueError for another name, or a scale that is not finite."""
     from visage_lite.generation import joint_guidance, no_guidance, two_way_guidance

@@ -22,6 +22,11 @@ class Codec(Protocol):
     frame_rate: int  # code frames per second
     codebooks: int  # K
     vocab: int  # V, entries per codebook
+    channels_alone: bool  # whether the codes of a channel do not depend on the others
+
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The weights, by name."""
 
     def encode(self, foa: np.ndarray) -> np.ndarray:
         """Codes int64 [C, K, T] of the sound field foa, float [C, N]."""
@@ -38,12 +43,19 @@ class DacCodec:
     Source: Kumar et al. 2023 (arXiv 2306.06546). Notebook: 03_features.
     """
 
+    channels_alone = True
+
     def __init__(self, model: torch.nn.Module, frame_rate: int):
         """Args: model: a `dac.DAC`. frame_rate: whole code frames per second to keep, at most sample_rate / hop."""
         self.model = model.eval()
         self.sample_rate, self.hop = int(model.sample_rate), int(model.hop_length)
         self.frame_rate, self.codebooks, self.vocab = frame_rate, int(model.n_codebooks), int(model.codebook_size)
         self.name = f"DAC {self.sample_rate / 1000:g} kHz"
+
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The weights, by name."""
+        return self.model.state_dict()
 
     @torch.inference_mode()
     def encode(self, foa: np.ndarray) -> np.ndarray:

@@ -64,19 +64,24 @@ class Dataset:
             raise ValueError(f"{self.folder}: no direction for clip {clip}; add it to ambi.json")
         return Direction.from_index(int(row["elevation_index"].iloc[0]), int(row["azimuth_index"].iloc[0]))
 
-    def read(self, clip: str, video_rate: float = 4.0, duration_s: float = 5.0) -> Clip:
-        """A clip's view, sound field and camera.
+    def view(self, clip: str, rate: float = 4.0, duration_s: float = 5.0) -> np.ndarray:
+        """What the camera sees: uint8 [F, 224, 224, 3], `rate` frames per second of the first `duration_s` seconds.
 
-        Args:
-            clip: its name, such as "scene_00003_0".
-            video_rate: frames per second. duration_s: the first so many seconds.
-        Raises: MediaError if a file is missing or broken; ValueError if there is no direction.
-        Notebook: 01_dataset.
+        Raises: MediaError if the file is missing or broken.
         """
-        camera = self.camera(clip)
-        video = read_video(self.path(clip, "nfov"), video_rate, duration_s)
-        foa, rate = read_audio(self.path(clip, "audio"), 0.0, duration_s)
-        return Clip(clip, video.frames, foa, rate, camera)
+        return read_video(self.path(clip, "nfov"), rate, duration_s).frames
+
+    def sound(self, clip: str, duration_s: float = 5.0) -> tuple[np.ndarray, int]:
+        """The first `duration_s` seconds of the sound field, float32 [4, N], and its rate in Hz.
+
+        Raises: MediaError if the file is missing or broken.
+        """
+        return read_audio(self.path(clip, "audio"), 0.0, duration_s)
+
+    def read(self, clip: str) -> Clip:
+        """A clip's view, sound field and camera, five seconds. Raises: as `view`, `sound` and `camera`."""
+        camera, (foa, rate) = self.camera(clip), self.sound(clip)
+        return Clip(clip, self.view(clip), foa, rate, camera)
 
 
 def open_dataset(folder: str | Path, splits: Iterable[str] | None = None) -> Dataset:

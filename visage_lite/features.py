@@ -1,36 +1,78 @@
-"""Features of clips, made once and kept: what the two big frozen networks, CLIP and the codec, say of each clip."""
+"""Features of clips, made once and kept: what the two big frozen networks, CLIP and the codec, say of each clip.
+
+A folder of features has two stores, `sound` (codes and direction) and `video` (CLIP features and energy maps), so that
+another CLIP leaves the codes alone. They hold all eight variants of a clip, see `variants`.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
-from fractions import Fraction
-from functools import partial
+import hashlib
+import importlib.metadata
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
+import soxr
 import torch
-from torch import Tensor
 
+from visage_lite import clips, codec, dataset, media, scenes, toy_codec, variants, vision
 from visage_lite.codec import Codec, load_codec
+from visage_lite.dataset import Dataset, open_dataset
 from visage_lite.directions import Direction
 from visage_lite.jobs import in_parallel
 from visage_lite.presets import Preset
 from visage_lite.scenes import make_scene
-from visage_lite.toy_codec import mirror_codes, rotate_codes
+from visage_lite.store import Runner, write_store
+from visage_lite.variants import six_signals
 from visage_lite.vision import Vision, load_vision
 
-SHARD_CLIPS = 100  # clips in one file
+PARTS = ("sound", "video")
+SHARD_CLIPS = 64
+MISSING_S = 0.25  # a clip that ends this much early is filled up: silence, and its last frame
+VERSIONS = ("visage_lite", "torch", "numpy", "soxr", "av", "open_clip_torch", "descript-audio-codec")
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Which CLIP and which codec: a preset and, for "paper", where their weights are. Loaded once per process."""
+
+    preset: Preset
+    clip_weights: str | None = None
+    codec_weights: str | None = None
+    download: bool = False
+
+    @property
+    def codec(self) -> Codec:
+        """Raises: as `codec.load_codec`."""
+        return _loaded(self, "sound")
+
+    @property
+    def vision(self) -> Vision:
+        """Raises: as `vision.load_vision`."""
+        return _loaded(self, "video")
+
+
+@lru_cache(maxsize=4)
+def _loaded(networks: Networks, part: str) -> Codec | Vision:
+    preset = networks.preset
+    if part == "sound":
+        return load_codec(preset, networks.codec_weights, networks.download and preset.codec.kind == "dac")
+    fetched = "openai" if networks.download and preset.vision.kind == "open_clip" else None
+    return load_vision(preset, networks.clip_weights or fetched)
 
 
 def sound_features(foa: np.ndarray, direction: Direction, codec: Codec) -> dict[str, np.ndarray]:
     """What the model hears of a clip, and where its camera looks.
 
-    Args: foa: float [C, N] at the codec's rate.
-    Returns: codes int16 [C, K, T]; direction float32 [3], (right, down, front).
+    Args: foa: float [4, N] at the codec's rate.
+    Returns: codes int16 [6, K, T] of `variants.six_signals`, or [4, K, T] of the toy codec; direction float32 [3],
+        (right, down, front).
     Notebook: 03_features.
     """
-    return {"codes": codec.encode(foa).astype(np.int16), "direction": direction.to_model_input()}
+    signals = six_signals(foa) if codec.channels_alone else foa
+    return {"codes": codec.encode(signals).astype(np.int16), "direction": direction.to_model_input()}
 
 
 def video_features(frames: np.ndarray, vision: Vision) -> dict[str, np.ndarray]:
@@ -48,141 +90,116 @@ def video_features(frames: np.ndarray, vision: Vision) -> dict[str, np.ndarray]:
     }
 
 
-def scene_features(seeds: Iterable[int], folder: str | Path, preset: Preset, workers: int = 2,
-                   parts: tuple[str, ...] = ("sound", "video"), progress: bool = True) -> Path:
-    """Features of the synthetic scenes of `seeds`, in files of `SHARD_CLIPS` clips, sound and video apart.
+def dataset_features(
+    folder: str | Path, out: str | Path, networks: Networks, parts: tuple[str, ...] = PARTS, run: Runner = in_parallel,
+    **options: object,
+) -> Path:  # fmt: skip
+    """Features of a data set on disk; what is there already is kept.
 
-    Files that are there are kept, so an interrupted run goes on where it stopped; a new CLIP leaves the codes alone.
-    Args: preset: whose CLIP and codec. workers: processes; 0 works in this one. parts: which files to make.
-        progress: show a progress bar.
-    Returns: the folder, ready for `FeatureClips`.
+    Args:
+        folder: laid out as `dataset` says. out: folder for the features, made if missing.
+        networks: which CLIP and codec. parts: which stores to make.
+        run: with `options`, carries out the work: `jobs.in_parallel` or `cluster.on_cluster`.
+    Returns: out. Bad clips are noted in the stores, see `store.Store.bad`.
+    Raises: ValueError on a folder that is no data set, or features of another recipe.
     Notebook: 03_features.
     """
-    folder, seeds = Path(folder), list(seeds)
-    folder.mkdir(parents=True, exist_ok=True)
-    shards = [seeds[i : i + SHARD_CLIPS] for i in range(0, len(seeds), SHARD_CLIPS)]
-    jobs = [(part, shard) for part in parts for shard in shards]
-    work = partial(_write_shard, folder=folder, preset=preset)
-    for _ in in_parallel(work, jobs, workers, "features", "file", progress):
-        pass
-    return folder
+    data = open_dataset(folder)
+    shards = {
+        f"{split}_{start // SHARD_CLIPS:05d}": names[start : start + SHARD_CLIPS]
+        for split, names in data.table.groupby("split", sort=False)["clip"].apply(list).items()
+        for start in range(0, len(names), SHARD_CLIPS)
+    }
+    source = partial(_clip_features, folder=str(Path(folder).resolve()), networks=networks)
+    return _write_parts(out, networks, parts, shards, source, data.table.to_csv(index=False), run, options)
 
 
-def _write_shard(job: tuple[str, list[int]], folder: Path, preset: Preset) -> None:
-    """Write one file of features, whole or not at all."""
-    part, seeds = job
-    path = folder / f"{part}_{seeds[0]:07d}_{len(seeds)}.npz"
-    if path.is_file():
-        return
-    scenes = [make_scene(seed, duration_s=preset.clip_s) for seed in seeds]
+def scene_features(
+    seeds: Iterable[int], out: str | Path, networks: Networks, parts: tuple[str, ...] = PARTS,
+    run: Runner = in_parallel, **options: object,
+) -> Path:  # fmt: skip
+    """Features of synthetic scenes straight from their seeds, without files between; else as `dataset_features`.
+
+    Args: seeds: of `scenes.make_scene`; a clip is named after its seed. The rest: as for `dataset_features`.
+    Notebook: 04_training.
+    """
+    names = [str(seed) for seed in seeds]
+    shards = {f"scenes_{names[i]}": names[i : i + SHARD_CLIPS] for i in range(0, len(names), SHARD_CLIPS)}
+    source = partial(_scene_features, networks=networks)
+    return _write_parts(out, networks, parts, shards, source, " ".join(names), run, options)
+
+
+def _write_parts(out, networks, parts, shards, source, clips_text, run, options) -> Path:
+    for part in parts:
+        options = {"desc": f"features: {part}", "unit": "shard"} | options
+        recipe = recipe_of(part, networks) | {"clips": _sha256(clips_text.encode())}
+        write_store(Path(out) / part, recipe, shards, partial(source, part=part), run, **options)
+    return Path(out)
+
+
+def _scene_features(name: str, part: str, networks: Networks) -> dict[str, np.ndarray]:
+    scene = make_scene(int(name), duration_s=networks.preset.clip_s)
     if part == "sound":
-        network = load_codec(preset)
-        rows = [sound_features(scene.foa(network.sample_rate), scene.camera, network) for scene in scenes]
-    else:
-        network = load_vision(preset)
-        rows = [video_features(scene.view(preset.vision.image_size), network) for scene in scenes]
-    arrays = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
-    unfinished = path.with_suffix(".tmp")
-    with unfinished.open("wb") as file:
-        np.savez(file, seed=np.array(seeds), origin=np.array(network.name), **arrays)
-    os.replace(unfinished, path)
+        return sound_features(scene.foa(networks.codec.sample_rate), scene.camera, networks.codec)
+    return video_features(scene.view(networks.preset.vision.image_size), networks.vision)
 
 
-class FeatureClips:
-    """The clips of a folder of features, in batches for `training.train`.
+def _clip_features(name: str, part: str, folder: str, networks: Networks) -> dict[str, np.ndarray]:
+    data, preset = _opened(folder), networks.preset
+    if part == "video":
+        video = data.view(name, preset.video_rate, preset.clip_s)
+        return video_features(filled(video, preset.video_frames, preset.video_rate, hold=True), networks.vision)
+    foa, rate = data.sound(name, preset.clip_s)
+    wanted = networks.codec.sample_rate
+    foa = foa if rate == wanted else np.ascontiguousarray(soxr.resample(foa.T, rate, wanted).T)
+    foa = filled(foa.T, preset.clip_samples, wanted, hold=False).T
+    return sound_features(np.ascontiguousarray(foa), data.camera(name), networks.codec)
 
-    Attributes: `arrays`, by name; `origin`, the names of codec and vision network. Notebook: 04_training.
+
+@lru_cache(maxsize=4)
+def _opened(folder: str) -> Dataset:
+    return open_dataset(folder)
+
+
+def filled(x: np.ndarray, length: int, rate: float, hold: bool) -> np.ndarray:
+    """x [n, ...] cut or filled up to `length`: with its last entry if `hold`, else with zeros.
+
+    Args: rate: entries per second.
+    Raises: ValueError if more than a quarter of a second is missing.
     """
-
-    def __init__(self, folder: str | Path, augment: Callable | None = None):
-        """Args: folder: of `scene_features`. augment: as `turn_and_mirror`, or None.
-
-        Raises: FileNotFoundError if the folder has no features; ValueError if they come from different networks or the
-        sound is of other clips than the video.
-        """
-        sound, video = _read_part(Path(folder), "sound"), _read_part(Path(folder), "video")
-        if not np.array_equal(sound["seed"], video["seed"]):
-            raise ValueError(f"{folder} has sound and video of different clips: let scene_features finish")
-        self.origin = {"codec": sound.pop("origin"), "vision": video.pop("origin")}
-        self.arrays = {**sound, **video}
-        self.augment = augment
-
-    def __len__(self) -> int:
-        return len(self.arrays["codes"])
-
-    def batch(self, indices: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
-        """The clips of `indices` [B], augmented if the set augments.
-
-        Returns: clip float32 [B, F, clip_dim], energy_map float32 [B, F, P], direction float32 [B, 3], codes int64
-        [B, C, K, T].
-        """
-        batch = {key: self.arrays[key][indices] for key in ("clip", "energy_map", "direction", "codes")}
-        mirrored = np.zeros(len(indices), dtype=int)
-        if self.augment is not None:
-            batch, mirrored = self.augment(batch, rng)
-        for key in ("clip", "energy_map"):
-            batch[key] = batch[key][np.arange(len(indices)), mirrored]
-        return {key: torch.from_numpy(value.astype(np.int64 if key == "codes" else np.float32))
-                for key, value in batch.items()}
+    missing = length - len(x)
+    if missing / rate > MISSING_S:
+        raise ValueError(f"{len(x) / rate:.2f} s long, {length / rate:g} s are needed")
+    if missing <= 0:
+        return x[:length]
+    return np.concatenate([x, np.repeat(x[-1:], missing, axis=0) * hold])
 
 
-def _read_part(folder: Path, part: str) -> dict[str, np.ndarray]:
-    """All files of "sound" or "video", joined; `origin` is the name of the network."""
-    files = sorted(folder.glob(f"{part}_*.npz"))
-    if not files:
-        raise FileNotFoundError(f"no {part} features in {folder}: make them with features.scene_features")
-    shards = [dict(np.load(file)) for file in files]
-    origins = {str(shard.pop("origin")) for shard in shards}
-    if len(origins) > 1:
-        raise ValueError(f"{part} features of different networks in {folder}: {sorted(origins)}; take two folders")
-    return {"origin": origins.pop(), **{key: np.concatenate([shard[key] for shard in shards]) for key in shards[0]}}
+def recipe_of(part: str, networks: Networks) -> dict:
+    """What decides the features of a part: preset, weights, versions, and the code that makes them.
 
-
-def random_windows(batch: dict[str, np.ndarray], rng: np.random.Generator, frames: int) -> dict[str, np.ndarray]:
-    """A random part of each clip: `frames` code frames, and the video turned so that its first frame belongs to them.
-
-    Where the sound comes from, a model must guess at the first frames only: later ones show it. Many short windows
-    therefore teach direction sooner than few long clips. Starts are where video and code frames coincide (every 0.5 s
-    at 4 and 50 frames per second); the video keeps its length, what came before the start goes to its end.
-    Args: batch: clip [B, 2, F, .], energy_map [B, 2, F, P], codes [B, C, K, T]. rng: draws the starts.
-    Returns: the batch with these three changed; codes [B, C, K, frames].
-    Raises: ValueError if a clip is shorter than the window.
-    Notebook: 04_training.
+    Args: part: "sound" or "video". networks: are loaded.
+    Returns: a dictionary for JSON. Notebook: 03_features.
     """
-    total, pictures = batch["codes"].shape[-1], batch["clip"].shape[2]
-    if not 0 < frames <= total:
-        raise ValueError(f"a window of {frames} code frames does not fit into {total}")
-    unit = Fraction(total, pictures)  # code frames per picture, 25/2: starts are 25 code frames, 2 pictures apart
-    starts = rng.integers((total - frames) // unit.numerator + 1, size=len(batch["codes"]))
-    codes = batch["codes"][..., :frames].copy()
-    clip, energy_map = batch["clip"].copy(), batch["energy_map"].copy()
-    for i, start in enumerate(starts):
-        first = start * unit.numerator
-        codes[i] = batch["codes"][i, ..., first : first + frames]
-        clip[i] = np.roll(clip[i], -start * unit.denominator, axis=1)
-        energy_map[i] = np.roll(energy_map[i], -start * unit.denominator, axis=1)
-    return {**batch, "clip": clip, "energy_map": energy_map, "codes": codes}
+    preset, network = networks.preset, _loaded(networks, part)
+    sizes = asdict(preset.codec if part == "sound" else preset.vision)
+    modules = (clips, dataset, media, scenes, codec, toy_codec, variants) if part == "sound" else (
+        clips, dataset, media, scenes, vision)  # fmt: skip
+    code = [Path(module.__file__).read_bytes() for module in modules] + [Path(__file__).read_bytes()]
+    return {
+        "part": part, "network": network.name, "weights": fingerprint(network), "clip_s": preset.clip_s, **sizes,
+        "versions": {name: importlib.metadata.version(name) for name in VERSIONS}, "code": _sha256(b"".join(code)),
+    } | ({"video_rate": preset.video_rate} if part == "video" else {})  # fmt: skip
 
 
-def turn_and_mirror(batch: dict[str, np.ndarray], rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Each clip of toy codes turned by a random number of quarter turns and mirrored or not: 8 clips for 1.
+def fingerprint(network: Codec | Vision) -> str:
+    """A hash of a network's weights: other weights, other features."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
-    Turning scene and camera together leaves the picture as it is; a mirror exchanges left and right of picture, sound
-    and camera direction. The codes need no decoding (`toy_codec.rotate_codes`).
-    Args: batch: direction [B, 3] (right, down, front) and codes [B, 4, K, T].
-    Returns: the batch with new direction and codes, and mirrored int [B] (0 or 1): which view of the picture to take.
-    Source: ViSAGe, rotation augmentation. Differs: the released code turns by 90 degrees, with probability 1/2,
-        and has no mirror.
-    Notebook: 04_training.
-    """
-    direction, codes = batch["direction"].copy(), batch["codes"].copy()
-    turns, mirrored = rng.integers(4, size=len(codes)), rng.integers(2, size=len(codes))
-    for clip, (turn, mirror) in enumerate(zip(turns, mirrored)):
-        if mirror:
-            direction[clip, 0] *= -1
-            codes[clip] = mirror_codes(codes[clip])
-        for _ in range(turn):  # anticlockwise: front goes left, right goes front
-            right, down, front = direction[clip]
-            direction[clip] = -front, down, right
-        codes[clip] = rotate_codes(codes[clip], turn)
-    return {**batch, "direction": direction, "codes": codes}, mirrored
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

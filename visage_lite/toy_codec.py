@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.numpy import load_file
 
 GAIN_STEP_DB = 1.8  # one gain level; half of it, 0.9 dB, is the largest error of a gain
@@ -71,6 +72,7 @@ class ToyCodec:
     """
 
     name = "toy codec (MDCT, gain and shape)"
+    channels_alone = False
 
     def __init__(self, shapes: np.ndarray, sample_rate: int = 16000):
         """Args: shapes: float [K-1, V, hop], the k-means centres of the unit shapes. sample_rate: Hz."""
@@ -88,6 +90,11 @@ class ToyCodec:
         if not Path(path).is_file():
             raise FileNotFoundError(f"no toy codec at {path}: make it with `python data/toy/fit_codec.py`")
         return cls(load_file(str(path))["shapes"], sample_rate)
+
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The weights, by name."""
+        return {"shapes": torch.from_numpy(self.shapes)}
 
     def encode(self, foa: np.ndarray) -> np.ndarray:
         """Codes of a sound field.

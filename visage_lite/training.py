@@ -23,7 +23,7 @@ COLUMNS = ("step", "loss", "first_w", "first_others", "later", "gradient_norm", 
 
 
 class Clips(Protocol):
-    """What the loop trains on; `features.FeatureClips` is one."""
+    """What the loop trains on; `batches.FeatureClips` is one."""
 
     def __len__(self) -> int:
         """How many clips there are."""

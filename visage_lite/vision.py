@@ -110,6 +110,11 @@ class Vision:
         self.name = name
         self.image_size = image_size
 
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights, by name."""
+        return self.tower.state_dict()
+
     @torch.no_grad()
     def tokens(self, frames: np.ndarray, batch_size: int = 64) -> tuple[Tensor, Tensor]:
         """The CLIP feature and the tokens before the final norm, class token first: [..., D_clip] and [..., 50, D].

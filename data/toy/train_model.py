@@ -17,7 +17,8 @@ import pandas as pd
 import torch
 
 from visage_lite import checkpoints, presets
-from visage_lite.features import FeatureClips, random_windows, scene_features, turn_and_mirror
+from visage_lite.batches import FeatureClips, random_windows, turn_and_mirror
+from visage_lite.features import Networks, scene_features
 from visage_lite.model import Visage
 from visage_lite.training import TrainingConfig, train
 
@@ -63,7 +64,7 @@ def main() -> None:
         model.load_state_dict(state["model"])
         print(f"{newest.parent.name}, step {state['step']}")
     else:
-        scene_features(SCENES, CACHE / "toy_scenes", preset)
+        scene_features(SCENES, CACHE / "toy_scenes", Networks(preset))
         for name, (frames, config) in STAGES.items():
             clips = FeatureClips(CACHE / "toy_scenes", augment=partial(augment, frames=frames))
             train(model, clips, config, CACHE / f"toy_model_{name}")

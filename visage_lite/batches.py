@@ -1,0 +1,112 @@
+"""Batches of features for training: chosen clips, each in one of its eight variants, or in a random window of time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from visage_lite.store import Store
+from visage_lite.variants import VARIANTS
+
+KEYS = ("clip", "energy_map", "direction", "codes")
+
+
+class FeatureClips:
+    """The clips of a folder of features, read from the disk batch by batch; for `training.train`.
+
+    Attributes: `clips`, names; `origin`, the names of codec and vision network. Notebook: 04_training.
+    """
+
+    def __init__(self, folder: str | Path, augment: Callable | None = None, split: str | None = None):
+        """Args: folder: of `features.dataset_features` or `scene_features`. augment: as `turn_and_mirror`, or None.
+            split: only the clips of "train", "valid" or "test"; None is all.
+
+        Raises: ValueError if the folder holds no features, or none of the split.
+        """
+        self._sound, self._video = Store(Path(folder) / "sound"), Store(Path(folder) / "video")
+        seen = set(self._video.clips)
+        self.clips = [name for name in self._sound.clips if name in seen and self._sound.in_split(name, split)]
+        if not self.clips:
+            raise ValueError(f"{folder} has no clips with sound and video{f' in the split {split!r}' if split else ''}")
+        self.origin = {"codec": self._sound.recipe["network"], "vision": self._video.recipe["network"]}
+        self.augment = augment
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def rows(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """What is stored of the clips of `indices` [B]: clip and energy_map [B, 2, F, .] (as they are, mirrored),
+        direction [B, 3], codes [B, 4 or 6, K, T], see `features`."""
+        names = [self.clips[index] for index in indices]
+        stores = {"clip": self._video, "energy_map": self._video, "direction": self._sound, "codes": self._sound}
+        return {key: store.rows(key, names) for key, store in stores.items()}
+
+    def batch(self, indices: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
+        """The clips of `indices` [B], augmented if the set augments.
+
+        Returns: clip float32 [B, F, clip_dim], energy_map float32 [B, F, P], direction float32 [B, 3], codes int64
+        [B, C, K, T].
+        """
+        batch, chosen = self.rows(indices), np.zeros(len(indices), dtype=int)
+        if self.augment is not None:
+            batch, chosen = self.augment(batch, rng)
+        return as_variants(batch, chosen)
+
+
+def as_variants(batch: dict[str, np.ndarray], chosen: np.ndarray) -> dict[str, Tensor]:
+    """Rows as `FeatureClips.rows` gives them, each in a variant.
+
+    Args: batch: rows. chosen: int [B], places in `variants.VARIANTS`; 0 is the clip as it is.
+    Returns: as `FeatureClips.batch`.
+    Notebook: 04_training.
+    """
+    variants = [VARIANTS[place] for place in chosen]
+    mirrored = np.array([variant.mirrored for variant in variants], dtype=int)
+    made = {key: batch[key][np.arange(len(mirrored)), mirrored] for key in ("clip", "energy_map")}
+    made["direction"] = np.stack([v.direction(row) for v, row in zip(variants, batch["direction"])])
+    made["codes"] = np.stack([v.codes(row) for v, row in zip(variants, batch["codes"])])
+    return {key: torch.from_numpy(value.astype(np.int64 if key == "codes" else np.float32))
+            for key, value in made.items()}  # fmt: skip
+
+
+def turn_and_mirror(batch: dict[str, np.ndarray], rng: np.random.Generator) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Each clip turned by a random number of quarter turns and mirrored or not: 8 clips for 1.
+
+    Args: batch: rows, left as they are. rng: draws.
+    Returns: the batch, and the variant of each clip for `as_variants`: int [B].
+    Source: ViSAGe, rotation augmentation. Differs: the released code turns by 90 degrees, with probability 1/2,
+        encodes the turned sound again, and has no mirror.
+    Notebook: 04_training.
+    """
+    return batch, rng.integers(len(VARIANTS), size=len(batch["codes"]))
+
+
+def random_windows(batch: dict[str, np.ndarray], rng: np.random.Generator, frames: int) -> dict[str, np.ndarray]:
+    """A random part of each clip: `frames` code frames, and the video turned so that its first frame belongs to them.
+
+    Where the sound comes from, a model must guess at the first frames only: later ones show it. Many short windows
+    therefore teach direction sooner than few long clips. Starts are where video and code frames coincide (every 0.5 s
+    at 4 and 50 frames per second); the video keeps its length, what came before the start goes to its end.
+    Args: batch: clip [B, 2, F, .], energy_map [B, 2, F, P], codes [B, C, K, T]. rng: draws the starts.
+    Returns: the batch with these three changed; codes [B, C, K, frames].
+    Raises: ValueError if a clip is shorter than the window.
+    Notebook: 04_training.
+    """
+    total, pictures = batch["codes"].shape[-1], batch["clip"].shape[2]
+    if not 0 < frames <= total:
+        raise ValueError(f"a window of {frames} code frames does not fit into {total}")
+    unit = Fraction(total, pictures)  # code frames per picture, 25/2: starts are 25 code frames, 2 pictures apart
+    starts = rng.integers((total - frames) // unit.numerator + 1, size=len(batch["codes"]))
+    codes = batch["codes"][..., :frames].copy()
+    clip, energy_map = batch["clip"].copy(), batch["energy_map"].copy()
+    for i, start in enumerate(starts):
+        first = start * unit.numerator
+        codes[i] = batch["codes"][i, ..., first : first + frames]
+        clip[i] = np.roll(clip[i], -start * unit.denominator, axis=1)
+        energy_map[i] = np.roll(energy_map[i], -start * unit.denominator, axis=1)
+    return {**batch, "clip": clip, "energy_map": energy_map, "codes": codes}
