@@ -38,6 +38,6 @@ $(PY):
 $(READY): pyproject.toml Makefile | $(PY)
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip --upgrade
 	@echo "Setting up $(VENV): some minutes the first time, most of it downloading."
-	@$(PY) -m pip install "pip>=23.1" && $(PY) -m pip install -e ".[eval,test]" && $(PY) -m pip install --no-deps $(NO_DEPS) \
+	@$(PY) -m pip install "pip>=23.1" && $(PY) -m pip install -e ".[eval,cluster,download,test]" && $(PY) -m pip install --no-deps $(NO_DEPS) \
 		|| { echo "The set-up did not finish. What was downloaded is kept: run the same command again to go on."; exit 1; }
 	@touch $@
