@@ -15,8 +15,9 @@ MODULES = sorted(PACKAGE.glob("*.py"))
 ROWS = [
     ["jobs"], ["presets"], ["directions"], ["ambisonics"], ["binaural"], ["panorama"], ["streams"], ["muxing"],
     ["media"], ["looks"], ["sounds"], ["rooms"], ["scenes"], ["clips"], ["cutting"], ["download"], ["dataset"],
-    ["toy_clip", "towers"], ["vision"], ["toy_codec"], ["codec"], ["pattern"],
-    ["variants"], ["store"], ["cluster"], ["features"], ["batches"], ["plots", "curves", "pictures"], ["player"], ["field_plots"], ["explorers"],
+    ["toy_clip", "towers"], ["vision"], ["toy_codec"], ["quick_dac"], ["codec"], ["pattern"],
+    ["variants"], ["store"], ["cluster"], ["features"], ["batches"], ["plots", "curves", "pictures"], ["player"],
+    ["field_plots"], ["explorers"],
     ["layers"], ["model"], ["released"], ["checkpoints"],
     ["dots"], ["packing"], ["kernels"], ["decoding"], ["generation"],
     ["evaluation"], ["baselines"], ["training"], ["pipeline"], ["outputs"],
@@ -24,7 +25,7 @@ ROWS = [
 ]
 # Parts of another module that no reader calls, and the command line, whose options explain themselves.
 PLUMBING = {"streams", "muxing", "dots", "packing", "kernels", "decoding", "layers", "released", "towers", "looks",
-            "cli"}
+            "quick_dac", "cli"}
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
 
 
