@@ -102,6 +102,39 @@ def source_direction_deg(answer: Callable) -> None:
         assert got.shape == (2,) and np.allclose(got, place, atol=1e-6), f"a source at {place}: got {got}"
 
 
+@exercise("02_ambisonics", "v is 1 and the coordinates left, up, front; the level is the root of v C v")
+def level_toward(answer: Callable) -> None:
+    """One value of the energy map from the covariance alone: answer(covariance [4, 4], azimuth_deg, elevation_deg)."""
+    noise = np.random.default_rng(2).standard_normal(400)
+    covariance = ambisonics.covariance(ambisonics.encode(noise, *np.deg2rad((60, 20))))
+    loudest = 2 * np.sqrt(np.mean(noise**2))
+    got = answer(covariance, 60, 20)
+    assert got is not None and not np.isclose(got, loudest**2), "that is its square: take the root"
+    assert np.isclose(got, loudest), f"toward the source it is {loudest:.4f}, got {got}"
+    assert np.isclose(answer(covariance, -30, 0), 0.5 * loudest), "90° beside the source it is half as loud"
+    mixed = ambisonics.covariance(np.random.default_rng(3).standard_normal((4, 50)))
+    row, column = 20, 130
+    expected = ambisonics.energy_map_of_covariance(mixed)[row, column]
+    got = answer(mixed, 179 - 2 * column, 89 - 2 * row)
+    assert np.isclose(got, expected), "right for one source, but not for a field of several"
+
+
+@exercise("02_ambisonics", "wrong weights show in (Y² + Z² + X²) / W²; order and sign in the means of W Y, W Z, W X")
+def which_mistake(answer: Callable) -> None:
+    """What is wrong with the field of one source: answer(foa [4, N], azimuth_deg, elevation_deg) -> its name."""
+    noise = 0.2 * np.random.default_rng(4).standard_normal(300)
+    for place in ((50, 20), (-120, -30), (30, 0)):
+        good = ambisonics.encode(noise, *np.deg2rad(place))
+        quiet_w = good * np.array([[0.5**0.5], [1], [1], [1]])
+        cases = (
+            ("nothing", good), ("order", good[[0, 3, 1, 2]]), ("weights", ambisonics.convert(good, "ambix", "n3d")),
+            ("weights", quiet_w), ("sign", ambisonics.mirror(good)),
+        )
+        for expected, foa in cases:
+            got = answer(foa, *place)
+            assert got == expected, f"a source at {place}: that was {expected!r}, got {got!r}"
+
+
 # 03_features
 
 

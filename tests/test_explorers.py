@@ -1,0 +1,71 @@
+"""A source placed by hand: the sliders move picture and sound, and left stays left."""
+
+import base64
+import io
+import re
+import wave
+
+import numpy as np
+import pytest
+
+from visage_lite import explorers
+from visage_lite.explorers import SourcePlacer, place_source
+
+RATE = 16000
+NOISE = np.random.default_rng(3).standard_normal(RATE // 4)
+
+
+def heard(html):
+    """The WAV inside a player: [2, N]."""
+    data = re.search(r'src="data:audio/wav;base64,([^"]+)"', html).group(1)
+    with wave.open(io.BytesIO(base64.b64decode(data))) as file:
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2).T / 32767
+
+
+def louder_left_db(html):
+    left, right = np.mean(heard(html) ** 2, axis=1)
+    return 10 * np.log10(left / right)
+
+
+def test_the_sliders_move_picture_and_sound():
+    placer = SourcePlacer(NOISE, RATE)
+    before = placer.picture.value
+    assert before[:4] == b"\x89PNG" and louder_left_db(placer.sound.value) > 3
+    placer.azimuth.value = -90
+    assert placer.picture.value != before and louder_left_db(placer.sound.value) < -6
+    beside = placer.picture.value
+    placer.elevation.value = 90
+    assert placer.picture.value != beside and abs(louder_left_db(placer.sound.value)) < 0.1
+    assert np.allclose(placer.field()[[1, 3]], 0) and np.allclose(placer.field()[2], NOISE)
+
+
+def test_left_is_the_left_end_of_the_slider():
+    values = [value for _, value in SourcePlacer(NOISE, RATE).azimuth.options]
+    assert values[0] == 180 and values[-1] == -180 and values == sorted(values, reverse=True)
+
+
+def test_the_gain_is_safe_and_the_same_wherever_the_source_is():
+    placer = SourcePlacer(NOISE, RATE)
+    peaks = []
+    for azimuth in range(-180, 181, 30):
+        placer.azimuth.value, placer.elevation.value = azimuth, 0
+        peaks.append(np.abs(heard(placer.sound.value)).max())
+    assert 0.85 < max(peaks) < 0.9, "1 dB under full scale straight beside an ear"
+
+
+def test_what_needs_no_slider_comes_first(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda *things, **_: shown.extend(things))
+    placer = place_source(NOISE, RATE)
+    picture = shown[0]["image/png"]
+    assert type(picture) is bytes and picture[:4] == b"\x89PNG" and "60°" in shown[0]["text/plain"]
+    assert "azimuth 60°" in str(shown[1]) and louder_left_db(shown[1].html) > 3
+    bundle = placer._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert bundle["text/plain"] == str(placer) and "slider" in str(placer)
+    assert (placer.azimuth.value, placer.elevation.value) == explorers.START_DEG
+
+
+def test_a_sound_of_several_channels_is_refused():
+    with pytest.raises(ValueError, match=r"signal \[N\]"):
+        place_source(np.zeros((2, 100)), RATE)

@@ -1,0 +1,84 @@
+"""A source to place by hand: two sliders, and gains, head, map and sound that follow them."""
+
+from __future__ import annotations
+
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from visage_lite import ambisonics, field_plots
+from visage_lite.directions import Direction
+from visage_lite.player import players
+
+START_DEG = (60, 20)
+
+
+def place_source(signal: np.ndarray, rate: float) -> SourcePlacer:
+    """Two sliders that place a source, with its gains, its place around the head, its map and its sound.
+
+    First it displays what needs no slider: the pictures and the sound of a source at azimuth 60 and elevation 20.
+
+    Args:
+        signal: [N], what the source sounds like.
+        rate: samples per second.
+    Returns: SourcePlacer; a notebook shows it. `azimuth` and `elevation` are its sliders, in degrees.
+    Raises: ValueError if `signal` is not [N].
+    Notebook: 02_ambisonics.
+    """
+    from IPython.display import display
+
+    placer = SourcePlacer(signal, rate)
+    azimuth_deg, elevation_deg = START_DEG
+    label = f"source at azimuth {azimuth_deg}°, elevation {elevation_deg}°"
+    display({"image/png": bytes(placer.picture.value), "text/plain": label}, raw=True)
+    display(players({label: placer.field()}, rate, gain=placer.gain))
+    return placer
+
+
+class SourcePlacer:
+    """Sliders for azimuth (its left end is left) and elevation, and under them a picture and a player."""
+
+    def __init__(self, signal: np.ndarray, rate: float) -> None:
+        import ipywidgets
+
+        self.signal, self.rate = np.asarray(signal, dtype=float), rate
+        # An ear is loudest when the source is straight beside it, so this gain is safe wherever the source goes.
+        self.gain = players({"left": ambisonics.encode(self.signal, np.pi / 2, 0.0)}, rate).gain
+        around = [(f"{deg}°".replace("-", "−"), deg) for deg in range(180, -181, -10)]
+        self.azimuth = ipywidgets.SelectionSlider(options=around, value=START_DEG[0], description="azimuth",
+                                                  continuous_update=False)
+        self.elevation = ipywidgets.IntSlider(START_DEG[1], -90, 90, 10, description="elevation (°)",
+                                              continuous_update=False)
+        self.picture, self.sound = ipywidgets.Image(format="png"), ipywidgets.HTML()
+        sliders = ipywidgets.HBox([self.azimuth, self.elevation])
+        self.box = ipywidgets.VBox([sliders, self.picture, self.sound])
+        for slider in (self.azimuth, self.elevation):
+            slider.observe(lambda change: self._show(), names="value")
+        self._show()
+
+    @property
+    def direction(self) -> Direction:
+        """Where the sliders put the source."""
+        return Direction.from_degrees(self.azimuth.value, self.elevation.value)
+
+    def field(self) -> np.ndarray:
+        """The sound field of the source where it is now: [4, N]."""
+        return ambisonics.encode(self.signal, self.direction.azimuth, self.direction.elevation)
+
+    def _show(self) -> None:
+        figure = field_plots.placed_source(self.direction)[0].figure
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png")
+        plt.close(figure)
+        label = f"azimuth {self.azimuth.value}°, elevation {self.elevation.value}°".replace("-", "−")
+        self.picture.value = buffer.getvalue()
+        self.sound.value = players({label: self.field()}, self.rate, gain=self.gain).html
+
+    def __str__(self) -> str:
+        return "two sliders that place the source: run the cell to use them"
+
+    __repr__ = __str__
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
+        return {**self.box._repr_mimebundle_(), "text/plain": str(self)}
