@@ -65,9 +65,10 @@ def test_directions_join_their_clips(folder):
     assert (left["elevation_deg"], left["azimuth_deg"]) == (89, -181)
     assert table.loc["aaaaaaaaaaa_5", "azimuth_deg"].tolist() == [91, 91]  # left, positive
     assert table.loc["ccccccccccc_1"].isna()["azimuth_deg"]
-    (folder / "ambi.json").write_text(json.dumps({"aaaaaaaaaaa_5": [91, 0]}))
-    with pytest.raises(ValueError, match="outside"):
-        clips.read_clips(folder)
+    (folder / "ambi.json").write_text(json.dumps({"bbbbbbbbbbb_52": [3, 4], "aaaaaaaaaaa_5": [91, 0]}))
+    found = clips.read_clips(folder)
+    assert found.refused.iloc[-1].tolist()[:3] == ["ambi.json", 2, "aaaaaaaaaaa_5 [91, 0]"]
+    assert found.table.set_index("clip").loc["aaaaaaaaaaa_5"]["azimuth_deg"].isna().all()
     (folder / "ambi.json").write_text("[1, 2]")
     with pytest.raises(ValueError, match="does not map clips"):
         clips.read_clips(folder)
@@ -82,3 +83,21 @@ def test_files_that_are_missing_or_something_else_say_so(tmp_path):
     (tmp_path / "train.csv").write_bytes(b"\xff\xfe\x00\x81file")
     with pytest.raises(ValueError):
         clips.read_clips(tmp_path)
+
+
+def test_the_report_counts_what_is_wrong(folder):
+    (folder / "ambi.json").write_text(json.dumps({"bbbbbbbbbbb_52": [3, 4], "aaaaaaaaaaa_5": [91, 0]}))
+    found = clips.read_clips(folder)
+    report = clips.report(found)
+    assert report.loc["lines that are no clip", "count"] == len(found.refused) - 1
+    assert report.loc["directions outside the grid"].tolist() == [1, "aaaaaaaaaaa_5 [91, 0]"]
+    assert report.loc["clips listed more than once"].tolist() == [1, "aaaaaaaaaaa_5"]
+    assert report.loc["videos in two splits", "count"] == len(clips.videos_in_two_splits(found.table))
+    assert report.loc["clips without a direction", "count"] == (found.table["clip"] != "bbbbbbbbbbb_52").sum()
+
+
+def test_the_report_of_sound_files_is_all_zeros(tmp_path):
+    for split in clips.SPLITS:
+        (tmp_path / f"{split}.csv").write_text(f"file_path\n{split:a<11}_1.npy\n")
+    (tmp_path / "ambi.json").write_text(json.dumps({f"{split:a<11}_1": [44, 44] for split in clips.SPLITS}))
+    assert clips.report(clips.read_clips(tmp_path))["count"].sum() == 0

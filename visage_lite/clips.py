@@ -23,7 +23,8 @@ class Clips:
 
     `table`: one row a clip with columns clip, video_id, start_s, split, and, where `ambi.json` was there,
     elevation_index, azimuth_index, elevation_deg and azimuth_deg (left positive; empty for clips without an entry).
-    `refused`: one row a line that is no clip, with columns split, line, text, reason.
+    `refused`: one row a line that is no clip, with columns split, line, text, reason; for a direction outside the grid,
+    split is "ambi.json" and line the entry's number.
     """
 
     table: pd.DataFrame
@@ -75,7 +76,8 @@ def read_clips(folder: str | Path, splits: tuple[str, ...] = SPLITS) -> Clips:
     table = pd.DataFrame(rows, columns=["clip", "video_id", "start_s", "split"]).astype({"start_s": "int64"})
     directions = Path(folder) / "ambi.json"
     if directions.exists():
-        table = table.join(_directions(directions), on="clip")
+        known, outside = _directions(directions)
+        table, refused = table.join(known, on="clip"), refused + outside
     return Clips(table, pd.DataFrame(refused, columns=["split", "line", "text", "reason"]))
 
 
@@ -91,21 +93,44 @@ def _names(path: Path) -> list[str]:
     return table["file_path"].tolist()
 
 
-def _directions(path: Path) -> pd.DataFrame:
-    """clip -> [elevation index, azimuth index], as a table indexed by clip, with the angles they mean."""
+def _directions(path: Path) -> tuple[pd.DataFrame, list[tuple[str, int, str, str]]]:
+    """clip -> [elevation index, azimuth index], as a table indexed by clip, with the angles they mean; and what is
+    outside the grid."""
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
         pairs = {str(clip).removesuffix(".npy"): (int(i), int(j)) for clip, (i, j) in entries.items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} does not map clips to [elevation index, azimuth index]: {error}") from None
+    reason = "direction outside 0..90, 0..180"
+    refused = [(path.name, line, f"{clip} {list(pair)}", reason) for line, (clip, pair) in enumerate(pairs.items(), 1)
+               if not (0 <= pair[0] <= 90 and 0 <= pair[1] <= 180)]  # fmt: skip
     table = pd.DataFrame.from_dict(pairs, orient="index", columns=["elevation_index", "azimuth_index"])
-    outside = ~(table["elevation_index"].between(0, 90) & table["azimuth_index"].between(0, 180))
-    if outside.any():
-        first = table.index[outside][0]
-        raise ValueError(f"{path}: {outside.sum()} indices outside 0..90, 0..180, the first at {first}")
+    table = table[table["elevation_index"].between(0, 90) & table["azimuth_index"].between(0, 180)]
     table = table.astype("Int64")  # an integer that may be missing
     elevation_deg, azimuth_deg = 89.0 - 2.0 * table["elevation_index"], 179.0 - 2.0 * table["azimuth_index"]
-    return table.assign(elevation_deg=elevation_deg, azimuth_deg=azimuth_deg)
+    return table.assign(elevation_deg=elevation_deg, azimuth_deg=azimuth_deg), refused
+
+
+def report(found: Clips) -> pd.DataFrame:
+    """What there is to doubt about split files: a row for every check.
+
+    Args:
+        found: from `read_clips`.
+
+    Returns: indexed by check, with columns count and example; all counts are 0 where nothing is wrong.
+    Notebook: 01_dataset.
+    """
+    table, lines = found.table, found.refused[found.refused["split"] != "ambi.json"]
+    undirected = table[table["elevation_index"].isna()] if "elevation_index" in table else table
+    checks = {
+        "lines that are no clip": lines["text"],
+        "directions outside the grid": found.refused["text"].drop(lines.index),
+        "clips listed more than once": duplicates(table)["clip"].drop_duplicates(),
+        "videos in two splits": videos_in_two_splits(table).index.to_series(),
+        "clips without a direction": undirected["clip"],
+    }
+    rows = {name: (len(rows), rows.iloc[0] if len(rows) else "") for name, rows in checks.items()}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["count", "example"])
 
 
 def duplicates(table: pd.DataFrame) -> pd.DataFrame:
