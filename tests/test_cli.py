@@ -162,6 +162,12 @@ def test_scenes_are_written_and_told(run, tmp_path):
         1, "visage-lite: count must lie between 1 and 100,000, not 0: use another seed for more\n"
     )  # fmt: skip
     assert "holds scenes of other arguments" in run("scenes", tmp_path / "s", "--count", 1, "--seed", 6)[2]
+    more = ("--kinds", "all", "--sources", 2, "--off-screen", "--room", "--workers", 0)
+    assert run("scenes", tmp_path / "more", "--count", 1, *more)[0] == 0
+    assert {row.split(",")[1] for row in (tmp_path / "more" / "labels.csv").read_text().split()[1:]} == {"0", "1"}
+    assert run("scenes", tmp_path / "x", "--count", 1, "--kinds", "some")[::2] == (
+        1, "visage-lite: --kinds is toy or all, not some\n"
+    )  # fmt: skip
 
 
 def test_interrupted_scenes_say_that_they_go_on(run, tmp_path, monkeypatch):

@@ -94,6 +94,10 @@ def scenes(
     folder: Annotated[Path, Argument(help="Folder for the data set; made if missing.")],
     count: Annotated[int, Option(help="How many scenes.")],
     seed: Annotated[int, Option(help="The same seed gives the same bytes; another one entirely other scenes.")] = 0,
+    kinds: Annotated[str, Option(help="toy (the six that the shipped networks know) or all (twelve).")] = "toy",
+    sources: Annotated[int, Option(help="Things that sound in a scene: 1 or 2.")] = 1,
+    off_screen: Annotated[bool, Option("--off-screen", help="The second is outside the camera's view.")] = False,
+    room: Annotated[bool, Option("--room", help="In a room, with echoes and reverberation.")] = False,
     workers: Annotated[int | None, Option(help="Processes; one per core if left out.")] = None,
 ) -> None:
     """Make a data set of synthetic scenes.
@@ -105,9 +109,16 @@ def scenes(
     An interrupted run goes on when the command is given again.
     """
     from visage_lite.dataset import write_scenes
+    from visage_lite.rooms import Room
+    from visage_lite.scenes import TOY_KINDS
+    from visage_lite.sounds import ALL_KINDS
 
+    choices = {"toy": TOY_KINDS, "all": ALL_KINDS}
+    if kinds not in choices:
+        raise ValueError(f"--kinds is toy or all, not {kinds}")
+    options = {"kinds": choices[kinds], "sources": sources, "off_screen": off_screen, "room": Room() if room else None}
     with _resumable():
-        made = write_scenes(folder, count, seed, workers=workers, progress=sys.stderr.isatty())
+        made = write_scenes(folder, count, seed, workers=workers, progress=sys.stderr.isatty(), **options)
     typer.echo(f"wrote {folder}: {len(made.table):,} clips, labels.csv says what is where")
 
 
