@@ -25,7 +25,7 @@ from visage_lite.directions import Direction, angles
 from visage_lite.jobs import in_parallel
 from visage_lite.media import read_audio, read_video, write_foa, write_video
 from visage_lite.scenes import SYNTHESIS_RATE, Scene, make_scene
-from visage_lite.streams import atomic
+from visage_lite.streams import atomic, clear_abandoned
 
 MOST_SCENES = 100_000  # a clip's name has room for five digits
 PEAK = 0.98  # full scale is left to the Opus coder
@@ -149,6 +149,7 @@ def _claim(folder: Path, arguments: dict[str, object]) -> None:
     """Make the folder and note how its scenes are made, or check that they are made like this."""
     for part in ("video", "nfov", "audio"):
         (folder / part).mkdir(parents=True, exist_ok=True)
+        clear_abandoned(folder / part)
     note = folder / "scenes.json"
     text = json.dumps({name: str(value) for name, value in sorted(arguments.items())}, indent=1)
     if note.exists() and note.read_text() != text:

@@ -13,7 +13,6 @@ import json
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -22,9 +21,7 @@ import numpy as np
 import pandas as pd
 
 from visage_lite.jobs import in_parallel
-from visage_lite.streams import atomic
-
-ABANDONED_S = 3600  # a temporary folder of that age belongs to a run that was killed
+from visage_lite.streams import atomic, clear_abandoned
 
 Features = Callable[[str], dict[str, np.ndarray]]  # the arrays of one clip, by its name
 Runner = Callable[..., Iterator]  # `jobs.in_parallel`, or one that goes to other machines
@@ -48,9 +45,7 @@ def write_store(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _claim(folder, recipe)
-    for left in folder.glob(".*.tmp"):
-        if left.is_dir() and time.time() - left.stat().st_mtime > ABANDONED_S:
-            shutil.rmtree(left, ignore_errors=True)
+    clear_abandoned(folder)
     jobs = [(name, clips) for name, clips in shards.items() if not (folder / name).is_dir()]
     for _ in run(partial(write_shard, folder=str(folder), features=features), jobs, **options):
         pass

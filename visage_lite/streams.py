@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -15,6 +17,7 @@ import numpy as np
 NEAR_S = 1e-3  # instants closer than this are the same: Matroska rounds its time stamps to 1 ms
 MISSING_S = 0.5  # a file that ends this much before the length it declares is called truncated
 SEEKABLE = ("mov", "matroska")  # formats that find any time exactly; others are decoded from their beginning
+ABANDONED_S = 3600  # a temporary file of that age belongs to a run that was killed
 PICTURE = av.stream.Disposition.attached_pic
 
 
@@ -39,6 +42,14 @@ def atomic(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def clear_abandoned(folder: Path) -> None:
+    """Delete temporary files and folders that killed runs left behind: those an hour old or more."""
+    for left in folder.glob(".*.tmp"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime >= ABANDONED_S:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 @contextmanager
