@@ -194,3 +194,15 @@ def test_features_of_a_data_set(run, tmp_path):
     assert run("features", tmp_path / "s", tmp_path / "f", "--part", "smell")[0] == 1
     paper = run("features", tmp_path / "s", tmp_path / "g", "--preset", "paper", "--part", "video")
     assert paper[0] == 1 and "needs CLIP weights" in paper[2]
+
+
+def test_download_and_prepare_say_what_became_of_everything(run, tmp_path):
+    for split in ("train", "valid", "test"):
+        (tmp_path / f"{split}.csv").write_text(f"file_path\n{split:a<11}_1.npy\n")
+    (tmp_path / "ambi.json").write_text('{"trainaaaaaa_1": [44, 44]}')
+    code, out, err = run("download", tmp_path, tmp_path / "raw", "--limit", 0)
+    assert (code, err) == (0, "") and "0" in out
+    code, out, err = run("prepare", tmp_path, tmp_path / "raw", tmp_path / "made", "--workers", 0)
+    assert (code, err) == (0, "") and out.startswith(f"{tmp_path / 'made'}: ")
+    assert "no train.csv" not in out and (tmp_path / "made" / "prepared.csv").is_file()
+    assert "train.csv is not there" in run("prepare", tmp_path / "raw", tmp_path, tmp_path)[2]

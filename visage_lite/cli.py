@@ -123,6 +123,61 @@ def scenes(
 
 
 @app.command()
+def download(
+    csv_folder: Annotated[Path, Argument(help="Holds train.csv, valid.csv and test.csv of YT-Ambigen.")],
+    raw_folder: Annotated[Path, Argument(help="For the raw files; made if missing.")],
+    limit: Annotated[int | None, Option(min=0, help="Try at most so many videos; all if left out.")] = None,
+    pause: Annotated[float, Option(min=0, help="Mean pause between two videos, seconds.")] = 5.0,
+    retry: Annotated[bool, Option("--retry", help="Try again what was refused, failed or changed.")] = False,
+    hashes: Annotated[bool, Option("--hashes", help="Check what is done by its sha256, not only its size.")] = False,
+    preflight: Annotated[bool, Option("--preflight", help="Only say what is offered of --limit videos (5).")] = False,
+    seed: Annotated[int | None, Option(help="Of the pauses.")] = None,
+) -> None:
+    """Fetch the raw videos of YT-Ambigen and their ambisonic sound.
+
+    Many are no longer offered. RAW_FOLDER/downloads.csv says what became of
+    each; given again, the command goes on. Nothing else of visage-lite needs
+    these videos. Needs pip install 'visage_lite[download]'.
+    """
+    from visage_lite import download as downloads
+    from visage_lite.clips import read_clips
+
+    table = read_clips(csv_folder).table
+    if preflight:
+        source = downloads.YtDlp()
+        for video_id in table["video_id"].unique()[: 5 if limit is None else limit]:
+            typer.echo(downloads.preflight(video_id, source))
+        return
+    shown = sys.stderr.isatty()
+    found = downloads.download(table, raw_folder, limit, pause, retry, seed, hashes=hashes, progress=shown)
+    typer.echo(found)
+    if found.stopped:
+        raise SystemExit(130)
+
+
+@app.command()
+def prepare(
+    csv_folder: Annotated[Path, Argument(help="Holds train.csv, valid.csv, test.csv and ambi.json of YT-Ambigen.")],
+    raw_folder: Annotated[Path, Argument(help="Holds ID.mp4 and ID.webm, as `visage-lite download` leaves them.")],
+    dataset: Annotated[Path, Argument(help="For the prepared data set; made if missing.")],
+    workers: Annotated[int, Option(min=0, help="Processes; 0 works in this one.")] = 2,
+    sampling: Annotated[str, Option(help="Of the camera's view: centres or as_released.")] = "centres",
+) -> None:
+    """Cut the raw videos into the clips of YT-Ambigen.
+
+    DATASET/prepared.csv says what became of each clip; given again, the
+    command goes on.
+    """
+    from visage_lite import cutting
+    from visage_lite.clips import read_clips
+
+    table = read_clips(csv_folder).table
+    with _resumable():
+        prepared = cutting.prepare(table, raw_folder, dataset, workers, sampling, progress=sys.stderr.isatty())
+    typer.echo(f"{dataset}: {cutting.summary(prepared)}")
+
+
+@app.command()
 def features(
     dataset: Annotated[Path, Argument(help="A data set: of `visage-lite scenes`, or prepared YT-Ambigen.")],
     out: Annotated[Path, Argument(help="Folder for the features; made if missing.")],
