@@ -1,4 +1,4 @@
-"""A source placed by hand: the sliders move picture and sound, and left stays left."""
+"""What has sliders: they move picture, sound and words, left stays left, and a step is the step that is drawn."""
 
 import base64
 import io
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from visage_lite import explorers
-from visage_lite.explorers import SourcePlacer, place_source
+from visage_lite.explorers import PatternStepper, SourcePlacer, place_source, step_through
 
 RATE = 16000
 NOISE = np.random.default_rng(3).standard_normal(RATE // 4)
@@ -69,3 +69,27 @@ def test_what_needs_no_slider_comes_first(monkeypatch):
 def test_a_sound_of_several_channels_is_refused():
     with pytest.raises(ValueError, match=r"signal \[N\]"):
         place_source(np.zeros((2, 100)), RATE)
+
+
+def test_the_step_slider_moves_picture_and_words():
+    stepper = PatternStepper(2, 2, 3)
+    assert (stepper.step.value, stepper.step.max) == (4, 6) and "Y1 of frame 1" in stepper.line.value
+    before = stepper.picture.value
+    stepper.step.value = 0
+    assert stepper.picture.value != before and stepper.picture.value[:4] == b"\x89PNG"
+    assert stepper.line.value.startswith("step 0 predicts W0 of frame 0")
+    stepper.scheme.value = "flat"
+    assert stepper.step.max == 11
+    stepper.step.value = 11
+    stepper.scheme.value = "parallel"
+    assert (stepper.step.value, stepper.step.max) == (2, 2) and "step 2 predicts W0, W1, Y0, Y1" in stepper.line.value
+
+
+def test_a_step_is_shown_without_its_slider_first(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda *things, **_: shown.extend(things))
+    stepper = step_through()
+    assert shown[0]["image/png"][:4] == b"\x89PNG" and shown[0]["text/plain"].startswith("step 4 predicts Y1, Y2")
+    bundle = stepper._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert bundle["text/plain"] == str(stepper) and "slider" in str(stepper)

@@ -17,7 +17,7 @@ ROWS = [
     ["media"], ["looks"], ["sounds"], ["rooms"], ["scenes"], ["clips"], ["cutting"], ["download"], ["dataset"],
     ["toy_clip", "towers"], ["vision"], ["toy_codec"], ["quick_dac"], ["codec"], ["pattern"],
     ["variants"], ["store"], ["cluster"], ["features"], ["batches"], ["plots", "curves", "pictures"], ["player"],
-    ["field_plots"], ["explorers"],
+    ["field_plots", "pattern_plots", "dataset_plots"], ["explorers"],
     ["layers"], ["model"], ["released"], ["checkpoints"],
     ["dots"], ["packing"], ["kernels"], ["decoding"], ["generation"],
     ["evaluation"], ["baselines"], ["training"], ["pipeline"], ["outputs"],

@@ -1,4 +1,4 @@
-"""A source to place by hand: two sliders, and gains, head, map and sound that follow them."""
+"""Things to try with sliders: a source placed by hand with its map and sound, and a code pattern step by step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import matplotlib.pyplot as plt
 import numpy as np
 
-from visage_lite import ambisonics, field_plots
+from visage_lite import ambisonics, field_plots, pattern_plots
 from visage_lite.directions import Direction
 from visage_lite.player import players
 
@@ -67,12 +67,8 @@ class SourcePlacer:
         return ambisonics.encode(self.signal, self.direction.azimuth, self.direction.elevation)
 
     def _show(self) -> None:
-        figure = field_plots.placed_source(self.direction)[0].figure
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png")
-        plt.close(figure)
         label = f"azimuth {self.azimuth.value}°, elevation {self.elevation.value}°".replace("-", "−")
-        self.picture.value = buffer.getvalue()
+        self.picture.value = _png(field_plots.placed_source(self.direction)[0])
         self.sound.value = players({label: self.field()}, self.rate, gain=self.gain).html
 
     def __str__(self) -> str:
@@ -82,3 +78,62 @@ class SourcePlacer:
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
         return {**self.box._repr_mimebundle_(), "text/plain": str(self)}
+
+
+def step_through(channels: int = 4, codebooks: int = 3, frames: int = 4) -> PatternStepper:
+    """A code pattern step by step: which heads predict, and what they may see.
+
+    First it displays what needs no slider: the fifth step of ViSAGe's pattern.
+
+    Args: channels: C, at most 4. codebooks: K. frames: T, code frames.
+    Returns: PatternStepper; a notebook shows it. `scheme` and `step` are its controls, `line` what a step is in words.
+    Notebook: 03_features.
+    """
+    from IPython.display import display
+
+    stepper = PatternStepper(channels, codebooks, frames)
+    display({"image/png": bytes(stepper.picture.value), "text/plain": stepper.line.value}, raw=True)
+    return stepper
+
+
+class PatternStepper:
+    """Buttons for the pattern and a slider for the step, and under them the grid and the step in words."""
+
+    def __init__(self, channels: int = 4, codebooks: int = 3, frames: int = 4) -> None:
+        import ipywidgets
+
+        self.sizes = channels, codebooks, frames
+        self.scheme = ipywidgets.ToggleButtons(options=pattern_plots.SCHEMES[::-1], value="ViSAGe")
+        self.step = ipywidgets.IntSlider(4, 0, self._last(), description="step")
+        self.picture, self.line = ipywidgets.Image(format="png"), ipywidgets.Label()
+        self.box = ipywidgets.VBox([self.scheme, self.step, self.picture, self.line])
+        self.scheme.observe(lambda change: self._choose(), names="value")
+        self.step.observe(lambda change: self._show(), names="value")
+        self._show()
+
+    def _last(self) -> int:
+        return int(pattern_plots.places(self.scheme.value, *self.sizes).max())
+
+    def _choose(self) -> None:
+        self.step.max = self._last()  # moves the slider back if it stood further on
+        self._show()
+
+    def _show(self) -> None:
+        self.picture.value = _png(pattern_plots.pattern_grid(self.scheme.value, *self.sizes, step=self.step.value))
+        self.line.value = pattern_plots.said(self.scheme.value, *self.sizes, step=self.step.value)
+
+    def __str__(self) -> str:
+        return "buttons and a slider that step through the pattern: run the cell to use them"
+
+    __repr__ = __str__
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
+        return {**self.box._repr_mimebundle_(), "text/plain": str(self)}
+
+
+def _png(ax: plt.Axes) -> bytes:
+    """The figure of some axes as a picture; the figure is closed."""
+    buffer = io.BytesIO()
+    ax.figure.savefig(buffer, format="png")
+    plt.close(ax.figure)
+    return buffer.getvalue()

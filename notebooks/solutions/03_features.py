@@ -21,3 +21,22 @@ def side_from_codes(codes):
     first = np.asarray(codes)[1, 0]
     sounding = first[first < SILENCE]
     return "left" if np.mean(sounding < GAIN_LEVELS) > 0.5 else "right"
+
+
+def residual_codes(points, books):
+    """The nearest entry of each codebook to what the codebooks before it left over."""
+    residual, codes = np.array(points), []
+    for entries in books:
+        distance = ((residual[:, None] - entries) ** 2).sum(-1)  # [n, V]
+        codes.append(distance.argmin(1))
+        residual = residual - entries[codes[-1]]
+    return np.stack(codes)
+
+
+def may_see(predicted, other):
+    """Whether the other code stands at an earlier step."""
+
+    def step(channel, codebook, frame):
+        return 2 * frame + (channel > 0) + (codebook > 0)
+
+    return step(*other) < step(*predicted)
