@@ -8,6 +8,8 @@ import numpy as np
 
 from visage_lite import ambisonics
 from visage_lite.checking import exercise
+from visage_lite.directions import Direction
+from visage_lite.pattern import Pattern
 
 # 00_quickstart
 
@@ -69,6 +71,36 @@ def leaking_videos(answer: Callable) -> None:
     assert got == {"aaaaaaaaaaa"}, f"only aaaaaaaaaaa stands in both splits, got {got}"
     got = answer({"train": ["aaaaaaaaaaa_0.npy", "aaaaaaaaaaa_5.npy"], "valid": [], "test": []})
     assert got == set(), f"several clips of a video in one split are no leak, got {got}"
+
+
+@exercise("01_dataset", "the video is the first 11 characters; first one mean for each video, then the mean of those")
+def mean_over_videos(answer: Callable) -> None:
+    """The mean over videos of the means over their clips: answer({clip: score}) -> a number."""
+    got = answer({"aaaaaaaaaaa_0": 1.0, "aaaaaaaaaaa_5": 1.0, "aaaaaaaaaaa_10": 1.0, "b_bbbbbbbbb_0": 0.0})
+    assert got is not None and not np.isclose(got, 0.75), "0.75 is the mean over clips: video aaaaaaaaaaa counts thrice"
+    assert np.isclose(got, 0.5), f"one video has 1, the other 0: the mean is 0.5, got {got}"
+    got = answer({"b_bbbbbbbbb_0": 0.2, "b_ccccccccc_0": 0.4, "b_bbbbbbbbb_15": 0.6})
+    assert np.isclose(got, 0.4), f"an id may hold an underscore: the mean is 0.4, got {got}"
+
+
+@exercise("01_dataset", "level, directivity, samples at full scale, and last panorama.pixel_of the loudest direction")
+def what_is_wrong(answer: Callable) -> None:
+    """What is wrong with the sound of a clip: answer(foa [4, N], camera) -> its name."""
+    tone = 0.4 * np.sin(np.arange(4000) / 5) * np.hanning(4000)
+    camera = Direction.from_degrees(70, 10)
+    good = ambisonics.encode(tone, *np.deg2rad((85, 0)))
+    hall = np.random.default_rng(5).standard_normal((4, 4000)) * np.array([[1], [3**-0.5], [3**-0.5], [3**-0.5]])
+    cases = (
+        ("a clean clip", "nothing", good), ("a soft clip", "nothing", 0.05 * good),
+        ("a silent clip", "silent", 0 * good),
+        ("a clip in a hall", "nothing", good + 0.1 * hall), ("W alone", "no direction", good * [[1], [0], [0], [0]]),
+        ("a clip six times too loud", "clipped", np.clip(6 * good, -1, 1)),
+        ("a mirrored clip", "out of view", ambisonics.mirror(good)),
+        ("sound from all sides", "no direction", 0.1 * hall),
+    )
+    for what, expected, foa in cases:
+        got = answer(foa.copy(), camera)
+        assert got == expected, f"{what} is {expected!r}, got {got!r}"
 
 
 # 02_ambisonics
@@ -166,3 +198,37 @@ def side_from_codes(answer: Callable) -> None:
     for level, side in ((20, "left"), (60, "right")):
         codes[1, 0, :4] = level
         assert answer(codes.copy()) == side, f"Y's first codes are {codes[1, 0].tolist()}: that is {side}"
+
+
+@exercise("03_features", "take the nearest entry off the points before you go to the next codebook")
+def residual_codes(answer: Callable) -> None:
+    """The codes of points in a residual quantiser: answer(points [n, D], books [K, V, D]) -> [K, n]."""
+    rng = np.random.default_rng(0)
+    books = rng.standard_normal((3, 8, 5)) * np.array([4, 2, 1])[:, None, None]
+    points = rng.standard_normal((40, 5)) * 4
+    before, expected, alone = points.copy(), np.zeros((3, 40), int), np.zeros((3, 40), int)
+    for place, point in enumerate(points):
+        left = point
+        for book, entries in enumerate(books):
+            alone[book, place] = ((point - entries) ** 2).sum(-1).argmin()
+            expected[book, place] = ((left - entries) ** 2).sum(-1).argmin()
+            left = left - entries[expected[book, place]]
+    got = np.asarray(answer(points, books))
+    assert got.shape == (3, 40), f"three codebooks and 40 points make codes [3, 40], not {list(got.shape)}"
+    assert np.array_equal(points, before), "the points that were passed in have changed: work on a copy"
+    assert not np.array_equal(got, alone), "every codebook has looked at the points themselves, not at what was left"
+    assert np.array_equal(got[0], expected[0]), "the first codes are not the nearest entries of the first codebook"
+    assert np.array_equal(got, expected), "the first codes are right, the later ones are not"
+
+
+@exercise("03_features", "a code stands at step 2t, plus 1 after channel 0, plus 1 after codebook 0; see the earlier")
+def may_see(answer: Callable) -> None:
+    """Whether a code sees another in ViSAGe's pattern: answer((channel, codebook, frame), the other) -> bool."""
+    offsets = Pattern(4, 3).offsets.reshape(4, 3)
+    every = list(np.ndindex(4, 3, 4))
+    for code in every:
+        for other in every:
+            mine, its = (2 * t + int(offsets[c, k]) for c, k, t in (code, other))
+            got = answer(code, other)
+            said = "sees" if its < mine else "does not see"
+            assert got in (True, False) and bool(got) == (its < mine), f"{code} {said} {other}, got {got}"
