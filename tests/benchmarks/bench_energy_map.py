@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_energy_map.py
 
-The plain way does what the released code does: the sound of 90 x 180 directions, squared and averaged over 5 s at 16 kHz.
+The plain way does what the released code does: the sound of 90 x 180 directions, squared and averaged (5 s, 16 kHz).
 Each way runs in a process of its own, so that its peak memory is its own.
 """
 
