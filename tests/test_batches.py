@@ -8,7 +8,7 @@ import torch
 
 from visage_lite import presets
 from visage_lite.batches import FeatureClips, as_variants, random_windows, turn_and_mirror
-from visage_lite.features import Networks, scene_features
+from visage_lite.features import Networks, dataset, scene_features
 from visage_lite.variants import VARIANTS
 
 PRESET = replace(presets.toy(), clip_s=1.0)
@@ -44,6 +44,16 @@ def test_sound_direction_and_picture_are_of_one_variant(folder):
                 assert np.array_equal(batch[key][clip], rows[key][clip, int(variant.mirrored)])
             drawn.add(variant)
     assert len(drawn) == 8
+
+
+def test_a_chosen_variant_comes_before_the_drawn_one(folder):
+    clips = dataset(folder, augment=turn_and_mirror)
+    plain, asked = clips.rows(np.array([0, 1])), (VARIANTS[6], VARIANTS[0])
+    batch = clips.batch(np.array([0, 1]), variants=asked)
+    for clip, variant in enumerate(asked):
+        assert np.array_equal(batch["codes"][clip], variant.codes(plain["codes"][clip]))
+        assert np.array_equal(batch["clip"][clip], plain["clip"][clip, int(variant.mirrored)])
+    assert np.array_equal(dataset(folder).batch(np.array([1]))["codes"][0], plain["codes"][1])
 
 
 def test_variants_of_six_signals():

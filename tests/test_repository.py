@@ -16,7 +16,7 @@ ROWS = [
     ["jobs"], ["presets"], ["directions"], ["ambisonics"], ["binaural"], ["panorama"], ["streams"], ["muxing"],
     ["media"], ["looks"], ["sounds"], ["rooms"], ["scenes"], ["clips"], ["cutting"], ["download"], ["dataset"],
     ["toy_clip", "towers"], ["vision"], ["toy_codec"], ["quick_dac"], ["codec"], ["pattern"],
-    ["variants"], ["store"], ["cluster"], ["features"], ["batches"], ["plots", "curves", "pictures"], ["player"],
+    ["variants"], ["store"], ["cluster"], ["batches"], ["features"], ["plots", "curves", "pictures"], ["player"],
     ["field_plots", "pattern_plots", "dataset_plots"], ["explorers"],
     ["layers"], ["model"], ["released"], ["checkpoints"],
     ["dots"], ["packing"], ["kernels"], ["decoding"], ["generation"],

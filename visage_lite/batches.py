@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from visage_lite.store import Store
-from visage_lite.variants import VARIANTS
+from visage_lite.variants import VARIANTS, Variant
 
 KEYS = ("clip", "energy_map", "direction", "codes")
 
@@ -46,14 +46,19 @@ class FeatureClips:
         stores = {"clip": self._video, "energy_map": self._video, "direction": self._sound, "codes": self._sound}
         return {key: store.rows(key, names) for key, store in stores.items()}
 
-    def batch(self, indices: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
-        """The clips of `indices` [B], augmented if the set augments.
+    def batch(
+        self, indices: np.ndarray, rng: np.random.Generator | None = None, variants: Sequence[Variant] | None = None
+    ) -> dict[str, Tensor]:
+        """The clips of `indices` [B]: in the variants asked for, or augmented if the set augments, or as they are.
 
+        Args: rng: of the augmentation. variants: one for each clip.
         Returns: clip float32 [B, F, clip_dim], energy_map float32 [B, F, P], direction float32 [B, 3], codes int64
         [B, C, K, T].
         """
         batch, chosen = self.rows(indices), np.zeros(len(indices), dtype=int)
-        if self.augment is not None:
+        if variants is not None:
+            chosen = np.array([VARIANTS.index(variant) for variant in variants])
+        elif self.augment is not None:
             batch, chosen = self.augment(batch, rng)
         return as_variants(batch, chosen)
 

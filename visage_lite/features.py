@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -17,7 +17,9 @@ import numpy as np
 import soxr
 import torch
 
-from visage_lite import clips, codec, dataset, media, scenes, toy_codec, variants, vision
+from visage_lite import clips, codec, media, scenes, toy_codec, variants, vision
+from visage_lite import dataset as layout
+from visage_lite.batches import FeatureClips
 from visage_lite.codec import Codec, load_codec
 from visage_lite.dataset import Dataset, open_dataset
 from visage_lite.directions import Direction
@@ -114,6 +116,17 @@ def dataset_features(
     return _write_parts(out, networks, parts, shards, source, data.table.to_csv(index=False), run, options)
 
 
+def dataset(folder: str | Path, split: str | None = None, augment: Callable | None = None) -> FeatureClips:
+    """The features of a folder for training, in batches read from the disk, each clip in any of its eight variants.
+
+    Args: folder: of `dataset_features` or `scene_features`. split: such as "train"; None is all clips.
+        augment: such as `batches.turn_and_mirror`, which draws a variant for each clip.
+    Raises: ValueError if the folder holds no features, or none of the split.
+    Notebook: 03_features, 04_training.
+    """
+    return FeatureClips(folder, augment, split)
+
+
 def scene_features(
     seeds: Iterable[int], out: str | Path, networks: Networks, parts: tuple[str, ...] = PARTS,
     run: Runner = in_parallel, **options: object,
@@ -183,8 +196,8 @@ def recipe_of(part: str, networks: Networks) -> dict:
     """
     preset, network = networks.preset, _loaded(networks, part)
     sizes = asdict(preset.codec if part == "sound" else preset.vision)
-    modules = (clips, dataset, media, scenes, codec, toy_codec, variants) if part == "sound" else (
-        clips, dataset, media, scenes, vision)  # fmt: skip
+    modules = (clips, layout, media, scenes, codec, toy_codec, variants) if part == "sound" else (
+        clips, layout, media, scenes, vision)  # fmt: skip
     code = [Path(module.__file__).read_bytes() for module in modules] + [Path(__file__).read_bytes()]
     return {
         "part": part, "network": network.name, "weights": fingerprint(network), "clip_s": preset.clip_s, **sizes,
