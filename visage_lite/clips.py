@@ -111,6 +111,14 @@ def _directions(path: Path) -> tuple[pd.DataFrame, list[tuple[str, int, str, str
     return table.assign(elevation_deg=elevation_deg, azimuth_deg=azimuth_deg), refused
 
 
+def camera_indices(table: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """clip -> (elevation index, azimuth index), for the clips of Clips.table that have them. Notebook: 01_dataset."""
+    if not {"elevation_index", "azimuth_index"} <= set(table):
+        return {}
+    rows = table[["clip", "elevation_index", "azimuth_index"]].dropna()
+    return {clip: (int(i), int(j)) for clip, i, j in rows.itertuples(index=False)}
+
+
 def report(found: Clips) -> pd.DataFrame:
     """What there is to doubt about split files: a row for every check.
 

@@ -24,10 +24,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from av.container import Flags
 from tqdm import tqdm
 
-from visage_lite.clips import parse_name
+from visage_lite.clips import camera_indices, parse_name
 from visage_lite.directions import Direction
 from visage_lite.media import MediaError, read_video
 from visage_lite.muxing import encode_opus, encode_video, opus_stream, output, video_encoder
@@ -161,7 +160,7 @@ def prepare(table: pd.DataFrame, raw_folder: str | Path, dataset_folder: str | P
     dataset = Path(dataset_folder)
     for folder in FILES:
         _make_folder(dataset / folder)
-    directions = _directions(table)
+    directions = camera_indices(table)
     _write_tables(table, directions, dataset)
     jobs = [_Job(clip, directions.get(clip), Path(raw_folder), dataset, sampling) for clip in table["clip"].unique()]
     outcomes = {}
@@ -225,7 +224,6 @@ def _write_clip(clip: Cut, direction: Direction, sampling: str, targets: dict[st
     for kind, path in targets.items():
         if kind == "audio":
             with atomic(path) as temporary, output(temporary, "opus") as out:
-                out.flags |= Flags.bitexact.value  # else some versions number the Ogg stream at random
                 stream = opus_stream(out)
                 stream.codec_context.format = "flt"  # 16 bits would clip what the decoder put beyond full scale
                 encode_opus(out, stream, clip.foa, clip.rate)
@@ -241,14 +239,6 @@ def _make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MediaError(f"{path}: cannot be made ({error.strerror}); choose a folder you may write to") from error
-
-
-def _directions(table: pd.DataFrame) -> dict[str, tuple[int, int]]:
-    """clip -> (elevation index, azimuth index), for the clips that have them."""
-    if not {"elevation_index", "azimuth_index"} <= set(table):
-        return {}
-    rows = table[["clip", "elevation_index", "azimuth_index"]].dropna()
-    return {clip: (int(i), int(j)) for clip, i, j in rows.itertuples(index=False)}
 
 
 def _write_tables(table: pd.DataFrame, directions: dict[str, tuple[int, int]], dataset: Path) -> None:

@@ -14,13 +14,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from visage_lite.clips import SPLITS, read_clips
+from visage_lite.clips import SPLITS, camera_indices, read_clips
 from visage_lite.directions import Direction, angles
 from visage_lite.jobs import in_parallel
 from visage_lite.media import read_audio, read_video, write_foa, write_video
@@ -57,12 +57,16 @@ class Dataset:
         """Where a part of a clip is: "video", "nfov" or "audio"."""
         return self.folder / part / f"{clip}.{'opus' if part == 'audio' else 'mp4'}"
 
+    @cached_property
+    def _cameras(self) -> dict[str, tuple[int, int]]:
+        """clip -> (elevation index, azimuth index), looked up once for all clips."""
+        return camera_indices(self.table)
+
     def camera(self, clip: str) -> Direction:
         """Where the camera of a clip looks. Raises: ValueError if the clip is unknown or has no direction."""
-        row = self.table.loc[self.table["clip"] == clip]
-        if row.empty or "elevation_index" not in row or row["elevation_index"].isna().iloc[0]:
+        if clip not in self._cameras:
             raise ValueError(f"{self.folder}: no direction for clip {clip}; add it to ambi.json")
-        return Direction.from_index(int(row["elevation_index"].iloc[0]), int(row["azimuth_index"].iloc[0]))
+        return Direction.from_index(*self._cameras[clip])
 
     def view(self, clip: str, rate: float = 4.0, duration_s: float = 5.0) -> np.ndarray:
         """What the camera sees: uint8 [F, 224, 224, 3], `rate` frames per second of the first `duration_s` seconds.
