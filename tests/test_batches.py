@@ -1,4 +1,4 @@
-"""Batches: each clip in the variant that was drawn, picture and sound of the same one; windows of one time."""
+"""Batches: each clip in the variant that was drawn, picture and sound of the same one."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from visage_lite import presets
-from visage_lite.batches import FeatureClips, as_variants, random_windows, turn_and_mirror
+from visage_lite.batches import FeatureClips, as_variants, turn_and_mirror
 from visage_lite.features import Networks, dataset, scene_features
 from visage_lite.variants import VARIANTS
 
@@ -65,24 +65,3 @@ def test_variants_of_six_signals():
     assert batch["codes"].shape == (2, 4, 9, 5)
     assert batch["codes"][:, :, 0, 0].tolist() == [[0, 1, 3, 4], [0, 4, 3, 2]]  # W Y Z X and W X Z -Y
     assert np.allclose(batch["direction"][1], [-1, 0, 0])  # what looked to the front looks left
-
-
-def test_random_windows_keep_picture_and_sound_together():
-    """Every picture is marked with its number and every code with its frame: they must start at the same time."""
-    pictures, frames, count = 20, 250, 30
-    batch = {
-        "clip": np.tile(np.arange(pictures, dtype=np.float32)[:, None], (count, 2, 1, 3)),
-        "energy_map": np.tile(np.arange(pictures, dtype=np.float32)[:, None], (count, 2, 1, 49)),
-        "codes": np.tile(np.arange(frames), (count, 4, 4, 1)),
-    }
-    cut = random_windows(batch, np.random.default_rng(0), 64)
-    assert cut["codes"].shape == (count, 4, 4, 64) and cut["clip"].shape == batch["clip"].shape
-    first, picture = cut["codes"][:, 0, 0, 0], cut["clip"][:, 0, 0, 0]
-    np.testing.assert_array_equal(first / 50, picture / 4)  # seconds
-    np.testing.assert_array_equal(cut["energy_map"][:, 1, 5, 0], (picture + 5) % pictures)
-    np.testing.assert_array_equal(cut["codes"][:, 2, 1], first[:, None] + np.arange(64))
-    assert set(first) == set(range(0, 187, 25))
-    whole = random_windows(batch, np.random.default_rng(0), 250)
-    np.testing.assert_array_equal(whole["clip"], batch["clip"])
-    with pytest.raises(ValueError, match="does not fit"):
-        random_windows(batch, np.random.default_rng(0), 251)

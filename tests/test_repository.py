@@ -15,17 +15,18 @@ MODULES = sorted(PACKAGE.glob("*.py"))
 ROWS = [
     ["jobs"], ["presets"], ["directions"], ["ambisonics"], ["binaural"], ["panorama"], ["streams"], ["muxing"],
     ["media"], ["looks"], ["sounds"], ["rooms"], ["scenes"], ["clips"], ["cutting"], ["download"], ["dataset"],
-    ["toy_clip", "towers"], ["vision"], ["toy_codec"], ["quick_dac"], ["codec"], ["pattern"],
+    ["toy_clip", "towers"], ["vision"], ["toy_codec"], ["quick_dac"], ["codec"], ["pattern"], ["streaming"],
     ["variants"], ["store"], ["cluster"], ["batches"], ["features"], ["plots", "curves", "pictures"], ["player"],
     ["field_plots", "pattern_plots", "dataset_plots"], ["explorers"],
     ["layers"], ["model"], ["released"], ["checkpoints"],
-    ["dots"], ["packing"], ["kernels"], ["decoding"], ["generation"],
-    ["evaluation"], ["baselines"], ["training"], ["pipeline"], ["outputs"],
+    ["dots"], ["packing"], ["kernels"], ["decoding"], ["sampling"], ["generation"],
+    ["evaluation"], ["baselines"], ["listener"], ["scene_scores"],
+    ["optimisation"], ["runs"], ["validation"], ["training"], ["train_command"], ["pipeline"], ["long_video"], ["outputs"],
     ["checking"], ["tasks_sound", "tasks_model"], ["exercises"], ["cli"],
 ]
 # Parts of another module that no reader calls, and the command line, whose options explain themselves.
 PLUMBING = {"streams", "muxing", "dots", "packing", "kernels", "decoding", "layers", "released", "towers", "looks",
-            "quick_dac", "cli"}
+            "quick_dac", "cli", "train_command"}
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
 
 

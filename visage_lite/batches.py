@@ -1,9 +1,8 @@
-"""Batches of features for training: chosen clips, each in one of its eight variants, or in a random window of time."""
+"""Batches of features for training: chosen clips, each in one of its eight variants."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -89,29 +88,3 @@ def turn_and_mirror(batch: dict[str, np.ndarray], rng: np.random.Generator) -> t
     Notebook: 04_training.
     """
     return batch, rng.integers(len(VARIANTS), size=len(batch["codes"]))
-
-
-def random_windows(batch: dict[str, np.ndarray], rng: np.random.Generator, frames: int) -> dict[str, np.ndarray]:
-    """A random part of each clip: `frames` code frames, and the video turned so that its first frame belongs to them.
-
-    Where the sound comes from, a model must guess at the first frames only: later ones show it. Many short windows
-    therefore teach direction sooner than few long clips. Starts are where video and code frames coincide (every 0.5 s
-    at 4 and 50 frames per second); the video keeps its length, what came before the start goes to its end.
-    Args: batch: clip [B, 2, F, .], energy_map [B, 2, F, P], codes [B, C, K, T]. rng: draws the starts.
-    Returns: the batch with these three changed; codes [B, C, K, frames].
-    Raises: ValueError if a clip is shorter than the window.
-    Notebook: 04_training.
-    """
-    total, pictures = batch["codes"].shape[-1], batch["clip"].shape[2]
-    if not 0 < frames <= total:
-        raise ValueError(f"a window of {frames} code frames does not fit into {total}")
-    unit = Fraction(total, pictures)  # code frames per picture, 25/2: starts are 25 code frames, 2 pictures apart
-    starts = rng.integers((total - frames) // unit.numerator + 1, size=len(batch["codes"]))
-    codes = batch["codes"][..., :frames].copy()
-    clip, energy_map = batch["clip"].copy(), batch["energy_map"].copy()
-    for i, start in enumerate(starts):
-        first = start * unit.numerator
-        codes[i] = batch["codes"][i, ..., first : first + frames]
-        clip[i] = np.roll(clip[i], -start * unit.denominator, axis=1)
-        energy_map[i] = np.roll(energy_map[i], -start * unit.denominator, axis=1)
-    return {**batch, "clip": clip, "energy_map": energy_map, "codes": codes}

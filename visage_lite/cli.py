@@ -14,6 +14,7 @@ import typer
 from typer import Argument, Option
 
 from visage_lite import __version__
+from visage_lite.train_command import train
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True)
 
@@ -215,6 +216,9 @@ def features(
         typer.echo(f"{out / name}: {len(store):,} clips, {len(store.bad):,} bad, by {store.recipe['network']}")
         for clip, reason in store.bad.head(20).itertuples(index=False):
             typer.echo(f"  {clip}: {reason}")
+
+
+app.command()(train)
 
 
 def _guidance(name: str, scale: float, direction_scale: float) -> list:

@@ -49,5 +49,7 @@ def in_parallel(
 
 def _one_thread() -> None:
     import torch  # late: not every work needs it, but most do, and threads of several processes would fight
+    from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(1)
+    threadpool_limits(1)  # NumPy's products too: on a busy machine their two threads took 30 times as long as one

@@ -85,7 +85,8 @@ class Visage(nn.Module):
         Args:
             clip: [B, F, clip_dim], CLIP features of the frames.
             energy_map: [B, F, P], or None to leave its term out (always in a mono model).
-            direction: [B, 3], the camera's (right, down, front) unit vector, or None.
+            direction: [B, 3], the camera's (right, down, front) unit vector, or None; or [B, F, 3], one per frame, for
+                a camera that turns (training knows one for all frames).
         Returns: [B, F+2, D].
         Raises: ValueError on a wrong shape, more than max_frames frames, or a direction given to a mono model.
         Source: ViSAGe (arXiv 2506.12199), visual and directional conditions. Notebook: 04_training.
@@ -95,7 +96,8 @@ class Visage(nn.Module):
         if energy_map is not None:
             x = x + self.energy_projection(energy_map.to(self.dtype))
         if direction is not None:
-            x = x + self.direction_projection(direction.to(self.dtype))[:, None]  # the same on every frame
+            told = self.direction_projection(direction.to(self.dtype))
+            x = x + told.view(len(x), -1, x.shape[2])  # [B, 1, D], the same on every frame, or [B, F, D]
         bos, eos = (end.expand(len(x), 1, -1) for end in (self.encoder_bos, self.encoder_eos))
         x = self.dropout(self.encoder_norm(torch.cat([bos, x, eos], dim=1)))
         for layer in self.encoder_layers:
@@ -115,38 +117,40 @@ class Visage(nn.Module):
         pad_rows = self.code_embedding[:, pad].detach()
         return summed + empty.to(summed.dtype) @ (pad_rows - pad_rows[0])  # 0 unless a checkpoint has pad rows
 
-    def decoder_entry(self, embedded: Tensor, start: int = 0) -> Tensor:
+    def decoder_entry(self, embedded: Tensor, start: Tensor | int = 0) -> Tensor:
         """What enters the first decoder layer: the embeddings plus their positions, normalised.
 
         Args:
             embedded: [B, L, D], BOS or sums of code embeddings.
-            start: the place of the first; BOS has place 0, the ids of step s have place s + 1.
+            start: the place of the first, one for all or int64 [B]; BOS has place 0, the ids of step s place s + 1.
         Returns: [B, L, D].
         Raises: ValueError past the last position.
         """
-        first = start + self.POSITION_OFFSET
-        positions = self.decoder_positions[first : first + embedded.shape[1]]
-        if len(positions) < embedded.shape[1]:
+        length, device = embedded.shape[1], embedded.device
+        steps = (start if isinstance(start, int) else int(start.max())) + length
+        if steps > self.config.max_steps:
             raise ValueError(
-                f"{start + embedded.shape[1]} steps, but the model has positions for {self.config.max_steps}: "
-                "shorten the clip"
+                f"{steps} steps, but the model has positions for {self.config.max_steps}: shorten the clip"
             )
+        places = torch.as_tensor(start, device=device)[..., None] + torch.arange(length, device=device)  # [L] or [B, L]
+        positions = self.decoder_positions[places + self.POSITION_OFFSET]
         return self.dropout(self.decoder_norm(embedded + positions))
 
-    def decode(self, ids: Tensor, memory: Tensor) -> Tensor:
+    def decode(self, ids: Tensor, memory: Tensor, start: Tensor | int = 0) -> Tensor:
         """Teacher forcing: the hidden state before every step, from the true ids of the steps before it.
 
         Args:
             ids: int64 [B, S, Q], the code pattern; BOS is put before it. S may be 0.
             memory: [B, M, D], from `encode`.
-        Returns: [B, S+1, D]; row s predicts step s. For S target steps pass ids[:, :-1].
+            start: the step at which ids begin, one for all or int64 [B]: not 0 for a part of a clip.
+        Returns: [B, S+1, D]; row s predicts step start + s. For S target steps pass ids[:, :-1].
         Raises: ValueError on a wrong shape or more than max_steps - 1 ids.
         Notebook: 04_training.
         """
         if ids.ndim != 3 or ids.shape[2] != self.config.streams:
             raise ValueError(f"ids must be [B, S, {self.config.streams}], not {list(ids.shape)}")
         x = torch.cat([self.decoder_bos.expand(len(ids), 1, -1), self.embed(ids)], dim=1)
-        x = self.decoder_entry(x)
+        x = self.decoder_entry(x, start)
         for layer in self.decoder_layers:
             x = layer(x, memory, causal=True)
         return x
@@ -193,12 +197,17 @@ class Visage(nn.Module):
         direction: Tensor | None,
         ids: Tensor,
         labels: Tensor | None = None,
+        drop: tuple[Tensor, Tensor] | None = None,
+        start: Tensor | int = 0,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Teacher forcing over a whole clip: ids [B, S, Q] from the pattern, the true ones.
+        """Teacher forcing over a clip, or a part of it from step `start` on: ids [B, S, Q], the true ones.
 
+        Args: drop: masks as for `drop_conditions`, or None. start: as for `decode`. The rest: as for `encode`.
         Returns: hidden [B, S, D], or with labels [B, S, Q] the pair of `loss`.
         """
-        hidden = self.decode(ids[:, :-1], self.encode(clip, energy_map, direction))
+        conditions = clip, energy_map, direction
+        memory = self.encode(*(conditions if drop is None else self.drop_conditions(*conditions, *drop)))
+        hidden = self.decode(ids[:, :-1], memory, start)
         return hidden if labels is None else self.loss(hidden, labels)
 
     def drop_conditions(
@@ -225,7 +234,8 @@ class Visage(nn.Module):
         if energy_map is not None:
             energy_map = torch.where(drop_visual[:, None, None], self.null_energy_map, energy_map)
         if direction is not None:
-            direction = torch.where(drop_direction[:, None], self.null_direction, direction)
+            without = drop_direction.view(-1, *[1] * (direction.ndim - 1))
+            direction = torch.where(without, self.null_direction, direction)
         return clip, energy_map, direction
 
     @property
@@ -244,5 +254,5 @@ class Visage(nn.Module):
             raise ValueError("a mono model takes no energy map and no direction: pass None")
         if energy_map is not None and energy_map.shape != (batch, frames, config.patches):
             raise ValueError(f"energy_map must be {[batch, frames, config.patches]}, not {list(energy_map.shape)}")
-        if direction is not None and direction.shape != (batch, 3):
-            raise ValueError(f"direction must be {[batch, 3]}, not {list(direction.shape)}")
+        if direction is not None and direction.shape not in ((batch, 3), (batch, frames, 3)):
+            raise ValueError(f"direction must be {[batch, 3]} or {[batch, frames, 3]}, not {list(direction.shape)}")

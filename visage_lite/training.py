@@ -1,211 +1,242 @@
-"""The one training loop: any model of `model.py`, mono or ambisonic, from features to weights."""
+"""The one training loop: any model of `model.py`, mono or ambisonic, from features to weights, on many processes.
+
+    accelerate launch -m visage_lite.training FEATURES RUN --stage mono
+"""
 
 from __future__ import annotations
 
-import csv
-import os
+import runpy
 import signal
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import Tensor
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from visage_lite.model import Visage
+from visage_lite.optimisation import TrainingConfig, batch_indices, learning_rate, make_optimizer
 from visage_lite.pattern import Pattern
+from visage_lite.runs import Run, loss_parts
+from visage_lite.variants import VARIANTS, Variant
 
-COLUMNS = ("step", "loss", "first_w", "first_others", "later", "gradient_norm", "learning_rate", "seconds")
+RELEASED_VARIANTS = (0, 3)  # as it is, and turned by -90 degrees: Y' = -X, X' = Y
 
 
 class Clips(Protocol):
     """What the loop trains on; `batches.FeatureClips` is one."""
 
-    def __len__(self) -> int:
-        """How many clips there are."""
+    clips: Sequence[str]  # their names
 
-    def batch(self, indices: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
-        """clip [B, F, clip_dim], energy_map [B, F, P], direction [B, 3], codes int64 [B, C, K, T].
+    def batch(self, indices: np.ndarray, *, variants: Sequence[Variant]) -> dict[str, Tensor]:
+        """clip [B, F, clip_dim], energy_map [B, F, P], direction [B, 3], codes int64 [B, C, K, T], each in its variant.
 
-        A mono model's batch has no energy_map and no direction. rng is for augmentation.
+        A mono model takes clip and the first channel of codes.
         """
 
 
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How to train. The defaults are the published ambisonic stage: 102 k steps of 64 clips at a constant rate.
-
-    Source: ViSAGe, training details. Notebook: 04_training.
-    """
-
-    steps: int = 102_000
-    batch_size: int = 64
-    learning_rate: float = 1e-4
-    warmup_steps: int = 0  # linear, from 0; the mono stage has 4,000
-    decay_steps: int = 0  # linear, to 0, over the last steps; 0 keeps the rate constant
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 0.01  # none on biases and norms
-    clip_norm: float = 1.0
-    visual_dropout: float = 0.1  # share of clips trained without CLIP features and energy map
-    direction_dropout: float = 0.1  # share of clips trained without the camera's direction
-    dtype: str = "float32"  # of the arithmetic: "float32" or "bfloat16"; weights stay float32
-    seed: int = 1115
-    save_every: int = 500  # steps between checkpoints
-    log_every: int = 10  # steps between rows of the log
+Validation = Callable[[Visage, int, Run], dict[str, float]]  # after some steps: scores for the run's validation.csv
 
 
-def train(model: Visage, clips: Clips, config: TrainingConfig, folder: str | Path, progress: bool = True) -> Path:
+def train(
+    model: Visage, clips: Clips, config: TrainingConfig, folder: str | Path, validation: Validation | None = None,
+    progress: bool = True, show: Callable[[int], None] | None = None,
+) -> Path:  # fmt: skip
     """Train `model` in place, or go on where `folder` stopped; a resumed run equals an unbroken one.
 
-    Every random draw of step n comes from (seed, n), so nothing but weights and optimiser state needs saving.
+    Every random draw of step n comes from (seed, n), so nothing but weights and optimiser state needs saving. Runs on
+    the GPU if there is one, and on as many processes as `accelerate launch` started: each takes its part of the batch,
+    and the loss is that of one process with the whole batch (with dropout in the layers, up to that).
     Ctrl-C ends the step under way, saves, and raises KeyboardInterrupt.
-    Args: clips: the data. config: steps, sizes, rates. progress: show a progress bar.
-        folder: gets `checkpoint.pt` (weights, optimiser, step; written atomically) and `log.csv`.
-    Returns: path of the log, a table with `COLUMNS`: the loss is the sum over streams, its parts are means over the
-        streams of codebook 0 of W, codebook 0 of the other channels, and all later codebooks, in nats; seconds count
-        from the latest start.
+    Args: clips: the data. config: steps, sizes, rates. folder: of the run, see `runs`. validation: called every
+        `validate_every` steps and at the end, see `validation`. progress: show a bar. show: called with the number of
+        steps whenever a row is logged, for a live plot.
+    Returns: path of the log, a table: the losses, in nats, as in `runs.loss_parts` ("loss" is their sum over streams),
+        norm of the gradient before clipping, learning rate, code frames per second, seconds since the latest start.
     Raises: FloatingPointError, naming the clips, if the loss or gradient is not finite; ValueError if `folder` holds
-        the checkpoint of another model.
+        another run.
     Differs: guidance dropout is drawn per clip and never in evaluation; the released code draws once per batch, always.
     Notebook: 04_training.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    optimizer = make_optimizer(model, config)
-    step = resume(folder / "checkpoint.pt", model, optimizer)
-    log = folder / "log.csv"
-    cut_log(log, step)
-    began = time.perf_counter()
-    model.train()
-    with Interruption() as interruption, tqdm(total=config.steps, initial=step, disable=not progress) as bar:
+    device = next(model.parameters()).device
+    trainer = Trainer(model, clips, config)
+    run = Run(folder, config, model, writes=trainer.accelerator.is_main_process)
+    step = run.resume(model, trainer.optimizer)
+    began, frames = time.perf_counter(), 0
+    hidden = not (progress and run.writes)
+    with Interruption() as interruption, tqdm(total=config.steps, initial=step, unit="step", disable=hidden) as bar:
         while step < config.steps:
-            row = train_step(model, optimizer, clips, config, step)
-            step += 1
+            row = trainer.step(step)
+            step, frames = step + 1, frames + row.pop("frames")
             bar.update()
-            if step % config.log_every == 0 or step == config.steps:
+            last, seconds = step == config.steps, time.perf_counter() - began
+            if step % config.log_every == 0 or last:
                 bar.set_postfix(loss=f"{row['loss']:.2f}")
-                append_row(log, {"step": step, **row, "seconds": time.perf_counter() - began})
-            if step % config.save_every == 0 or step == config.steps or interruption.asked:
-                save(folder / "checkpoint.pt", model, optimizer, step)
-            if interruption.asked:
-                raise KeyboardInterrupt(f"saved at step {step} in {folder}; the same call goes on from there")
-    model.eval()
-    return log
+                run.log("log", step, {**row, "frames_per_s": frames / seconds, "seconds": seconds})
+                if show is not None:
+                    show(step)
+            asked = trainer.anywhere(interruption.asked)
+            if step % config.save_every == 0 or last or asked:
+                run.save(model, trainer.optimizer, step)
+            if validation is not None and (step % config.validate_every == 0 or last):
+                trainer.validate(validation, step, run)
+            if asked:
+                run.close()
+                raise KeyboardInterrupt(f"saved at step {step} in {run.folder}; the same call goes on from there")
+    run.close()
+    trainer.accelerator.wait_for_everyone()
+    model.eval().to(device)
+    return run.folder / "log.csv"
 
 
-def train_step(model: Visage, optimizer: torch.optim.Optimizer, clips: Clips, config: TrainingConfig,
-               step: int) -> dict[str, float]:
-    """One step of gradient descent, in place: arguments as for `train`, and the step's number.
+class Trainer:
+    """Model, optimiser and data of one run; `step` makes one step, in place. Notebook: 04_training."""
 
-    Returns: the row of the log without step and seconds.
+    def __init__(self, model: Visage, clips: Clips, config: TrainingConfig) -> None:
+        """Args: model, clips, config: as for `train`.
+
+        Raises: ValueError if the batch does not divide by the processes and the accumulation.
+        """
+        self.accelerator = Accelerator(mixed_precision="no")  # config.dtype decides, not the launcher
+        world = self.accelerator.num_processes
+        if config.batch_size % (world * config.accumulation):
+            raise ValueError(
+                f"batch_size {config.batch_size} does not divide by {world} processes x {config.accumulation} parts: "
+                "change one of them"
+            )
+        self.model, self.clips, self.config = model.train(), clips, config
+        self.pattern = Pattern(model.config.channels, model.config.codebooks)
+        model.to(self.accelerator.device)
+        self.optimizer = make_optimizer(model, config)
+        self.wrapped = self.accelerator.prepare_model(model)
+        if config.compiled:
+            self.wrapped = torch.compile(self.wrapped)
+        self._ahead = ThreadPoolExecutor(1)  # reads the next batch while this one is computed
+        self._next: tuple[int, object] | None = None
+
+    def step(self, step: int) -> dict[str, float]:
+        """Step number `step` (from 0) of gradient descent. Returns: a row of the log, and `frames`, seen in all.
+
+        Raises: FloatingPointError as `train`.
+        """
+        self.model.train()
+        parts = self._next[1].result() if self._next and self._next[0] == step else self.batch(step)
+        if step + 1 < self.config.steps:
+            self._next = step + 1, self._ahead.submit(self.batch, step + 1)
+        rate = learning_rate(self.config, step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        per_stream = torch.stack([self._backward(step, i, part) for i, part in enumerate(parts)]).mean(0)
+        per_stream = self.accelerator.reduce(per_stream, "mean")
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        loss = per_stream.sum()
+        if not (torch.isfinite(loss) and torch.isfinite(norm)):
+            raise FloatingPointError(
+                f"loss {loss.item():.3g}, gradient norm {norm.item():.3g} at step {step}, clips "
+                f"{', '.join(self.names(step))}: look at these clips' features, or lower the learning rate; the last "
+                "checkpoint is untouched"
+            )
+        self.optimizer.step()
+        frames = sum(part["labels"].shape[1] // 2 * len(part["labels"]) for part in parts)
+        return {"loss": loss.item(), **loss_parts(per_stream, self.pattern), "gradient_norm": norm.item(),
+                "learning_rate": rate, "frames": frames * self.accelerator.num_processes}  # fmt: skip
+
+    def names(self, step: int) -> list[str]:
+        """The names of the clips of a step."""
+        indices = batch_indices(len(self.clips.clips), self.config.batch_size, self.config.seed, step)
+        return [str(self.clips.clips[index]) for index in indices]
+
+    def batch(self, step: int) -> list[dict[str, Tensor]]:
+        """This process's clips of a step, in `accumulation` parts: the arguments of `Visage.forward` by name.
+
+        All is drawn for the whole batch, so that how it is divided changes nothing.
+        """
+        config, size = self.config, self.config.batch_size
+        rng = np.random.default_rng([config.seed, step])
+        indices = batch_indices(len(self.clips.clips), size, config.seed, step)
+        choice = {"all": range(len(VARIANTS)), "released": RELEASED_VARIANTS, "none": (0,)}[config.variants]
+        variants, starts = rng.choice(choice, size), rng.random(size)
+        drop = rng.random((2, size)) < [[config.visual_dropout], [config.direction_dropout]]
+        if config.dropout_per_batch:
+            drop[:] = drop[:, :1]
+        mine = size // self.accelerator.num_processes
+        parts = np.split(np.arange(mine) + mine * self.accelerator.process_index, config.accumulation)
+        noise = np.random.default_rng([config.seed, step, 1])
+        return [self._part(indices[p], variants[p], starts[p], drop[:, p], noise) for p in parts]
+
+    def _part(self, indices: np.ndarray, variants: np.ndarray, starts: np.ndarray, drop: np.ndarray,
+              noise: np.random.Generator) -> dict[str, Tensor]:  # fmt: skip
+        batch = self.clips.batch(indices, variants=[VARIANTS[place] for place in variants])
+        codes, start = batch["codes"][:, : self.pattern.channels], 0
+        if self.config.window is not None:
+            codes, first = window(codes, starts, self.config.window)
+            start = 2 * first
+        if self.config.feature_noise:
+            noise = torch.from_numpy(noise.standard_normal(batch["clip"].shape, dtype=np.float32))
+            batch["clip"] = batch["clip"] + self.config.feature_noise * noise
+        pad = self.model.config.pad_id
+        ids, mono = self.pattern.build(codes, pad), self.pattern.channels == 1
+        return {"clip": batch["clip"], "energy_map": None if mono else batch["energy_map"],
+                "direction": None if mono else batch["direction"], "ids": ids, "labels": self.pattern.labels(ids, pad),
+                "drop": tuple(torch.from_numpy(np.array(mask)) for mask in drop), "start": start}  # fmt: skip
+
+    def _backward(self, step: int, number: int, part: dict[str, Tensor]) -> Tensor:
+        """Adds one part's gradient; returns its losses per stream [Q]. Processes meet in the last part only."""
+        accelerator, config = self.accelerator, self.config
+        part = {key: _moved(value, accelerator.device) for key, value in part.items()}
+        last = number == config.accumulation - 1
+        with nullcontext() if last else accelerator.no_sync(self.wrapped), torch.random.fork_rng():
+            torch.manual_seed(hash((config.seed, step, number, accelerator.process_index)) % 2**63)  # layers' dropout
+            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.dtype == "bfloat16"):
+                loss, per_stream = self.wrapped(**part)
+            accelerator.backward(loss / config.accumulation)
+        return per_stream.detach()
+
+    def validate(self, validation: Validation, step: int, run: Run) -> None:
+        """Scores on the main process while the others wait. Args: as for `train`; step: how many are done."""
+        if run.writes:
+            self.model.eval()
+            run.log("validation", step, validation(self.model, step, run))
+            self.model.train()
+        self.accelerator.wait_for_everyone()
+
+    def anywhere(self, asked: bool) -> bool:
+        """Whether any process was asked to stop: all of them stop then."""
+        if self.accelerator.num_processes == 1:
+            return asked
+        return bool(self.accelerator.reduce(torch.tensor(float(asked), device=self.accelerator.device)) > 0)
+
+
+def _moved(value: object, device: torch.device) -> object:
+    if isinstance(value, tuple):
+        return tuple(each.to(device) for each in value)
+    return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+
+
+def window(codes: Tensor, share: np.ndarray, frames: int) -> tuple[Tensor, Tensor]:
+    """A part of each clip, at a place of its own.
+
+    Where the sound comes from, a model must guess at the first frames only: later ones show it. Many short parts
+    therefore teach direction sooner than few whole clips.
+    Args: codes: [B, C, K, T]. share: [B] in [0, 1), the place. frames: of the part.
+    Returns: codes [B, C, K, frames], and the first frame of each, int64 [B].
+    Raises: ValueError if the clips are shorter.
+    Notebook: 04_training.
     """
-    rng = np.random.default_rng([config.seed, step])
-    indices = batch_indices(len(clips), config.batch_size, config.seed, step)
-    device, pattern = next(model.parameters()).device, Pattern(model.config.channels, model.config.codebooks)
-    batch = {key: value.to(device) for key, value in clips.batch(indices, rng).items()}
-    ids = pattern.build(batch["codes"], model.config.pad_id)
-    drop = rng.random((2, len(indices))) < [[config.visual_dropout], [config.direction_dropout]]
-    conditions = batch["clip"], batch.get("energy_map"), batch.get("direction")
-    conditions = model.drop_conditions(*conditions, *torch.from_numpy(drop).to(device))
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(config, step)
-    with torch.random.fork_rng(), torch.autocast(device.type, torch.bfloat16, enabled=config.dtype == "bfloat16"):
-        torch.manual_seed(int(rng.integers(2**31)))  # for the dropout of the layers
-        loss, per_stream = model(*conditions, ids, pattern.labels(ids, model.config.pad_id))
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-    if not (torch.isfinite(loss) and torch.isfinite(norm)):
-        raise FloatingPointError(
-            f"loss {loss.item():.3g}, gradient norm {norm.item():.3g} at step {step}, clips {indices.tolist()}: "
-            "look at these clips' features, or lower the learning rate; the last checkpoint is untouched"
-        )
-    optimizer.step()
-    return {"loss": loss.item(), **parts(per_stream.detach(), pattern), "gradient_norm": norm.item(),
-            "learning_rate": learning_rate(config, step)}
-
-
-def parts(per_stream: Tensor, pattern: Pattern) -> dict[str, float]:
-    """Means of the per-stream losses [Q]: codebook 0 of W, codebook 0 of the other channels, all later codebooks."""
-    grid = per_stream.view(pattern.channels, pattern.codebooks)
-    means = {"first_w": grid[0, 0], "first_others": grid[1:, 0].mean(), "later": grid[:, 1:].mean()}
-    return {name: value.item() for name, value in means.items()}
-
-
-def learning_rate(config: TrainingConfig, step: int) -> float:
-    """The rate of step `step` (from 0): up over `warmup_steps`, constant, down over the last `decay_steps`."""
-    up = min(1.0, (step + 1) / max(1, config.warmup_steps))
-    down = min(1.0, (config.steps - step) / max(1, config.decay_steps))
-    return config.learning_rate * up * down
-
-
-def batch_indices(clips: int, batch_size: int, seed: int, step: int) -> np.ndarray:
-    """Which clips step `step` sees: every epoch is a new permutation, and batches run on across epochs.
-
-    Args: clips: how many there are. batch_size: how many a step takes. seed: of the permutations.
-    Returns: int64 [batch_size] in [0, clips).
-    Raises: ValueError if there are no clips.
-    """
-    if not clips:
-        raise ValueError("there are no clips to train on")
-    places = np.arange(step * batch_size, (step + 1) * batch_size)
-    orders = {epoch: np.random.default_rng([seed, 0, epoch]).permutation(clips) for epoch in set(places // clips)}
-    return np.array([orders[place // clips][place % clips] for place in places])
-
-
-def make_optimizer(model: torch.nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW in two groups: weight decay for matrices and tables, none for biases, norms and other vectors."""
-    named = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
-    plain = [weight for name, weight in named if weight.ndim < 2 or name.endswith("bias")]
-    decayed = [weight for name, weight in named if weight.ndim >= 2 and not name.endswith("bias")]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
-
-
-def save(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Write weights, optimiser state and step; a crash leaves the old file or the new one, never half of one.
-
-    Args: path: the file. model, optimizer: what is to go on later. step: how many are done.
-    """
-    unfinished = path.with_suffix(".tmp")
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, unfinished)
-    os.replace(unfinished, path)
-
-
-def resume(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Load what `save` wrote, in place, arguments as for `save`. Returns: the steps already done, 0 without a file."""
-    if not path.is_file():
-        return 0
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    try:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-    except (RuntimeError, ValueError) as error:
-        raise ValueError(f"{path} is the checkpoint of another model: choose another folder\n{error}") from error
-    return state["step"]
-
-
-def cut_log(path: Path, step: int) -> None:
-    """Start the log, or keep its rows up to `step`: what came after the last checkpoint is trained again."""
-    rows = []
-    if path.is_file():
-        with path.open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def append_row(path: Path, row: dict[str, float]) -> None:
-    """Add one row to the log."""
-    with path.open("a", newline="") as file:
-        values = {key: f"{row[key]:.5g}" for key in COLUMNS[1:]}
-        csv.DictWriter(file, COLUMNS).writerow({"step": row["step"], **values})
+    total = codes.shape[-1]
+    if not 0 < frames <= total:
+        raise ValueError(f"a window of {frames} code frames does not fit into {total}")
+    first = torch.from_numpy((share * (total - frames + 1)).astype(np.int64))
+    places = first[:, None] + torch.arange(frames)
+    return codes.gather(3, places[:, None, None].expand(*codes.shape[:3], -1)), first
 
 
 class Interruption:
@@ -228,3 +259,7 @@ class Interruption:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+
+
+if __name__ == "__main__":  # accelerate launch -m visage_lite.training
+    runpy.run_module("visage_lite.train_command", run_name="__main__")
