@@ -33,6 +33,7 @@ BATCH = 40
 
 def seen(seed: int) -> dict[str, np.ndarray]:
     """What the model is told of a scene."""
+    torch.set_num_threads(1)
     scene, preset = make_scene(seed), presets.toy()
     features = load_vision(preset).features(scene.view())
     return {"clip": features.clip.numpy(), "energy_map": features.energy_map.numpy(),
@@ -47,7 +48,7 @@ def sound(model: Visage, told: dict[str, torch.Tensor], preset: Preset, scale: f
         part = [told[key][start : start + BATCH] for key in ("clip", "energy_map", "direction")]
         generators = [torch.Generator().manual_seed(start + i) for i in range(len(part[0]))]
         sampling = Sampling(temperature=preset.temperature, top_k=preset.top_k)
-        codes = generate(model, *part, preset.code_frames, guidance, sampling, generators)
+        codes = generate(model, *part, preset.code_frames, guidance, sampling, generators, progress=False)
         fields += [codec.decode(each) for each in codes.numpy()]
     return fields
 
