@@ -4,9 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from visage_lite.model import Visage
-from visage_lite.optimisation import TrainingConfig, batch_indices, learning_rate, make_optimizer, published
+from visage_lite.optimisation import (
+    TrainingConfig,
+    batch_indices,
+    clip_gradients,
+    learning_rate,
+    make_optimizer,
+    published,
+)
 from visage_lite.presets import ModelConfig
 
 TINY = ModelConfig(d_model=16, heads=2, ffn=32, encoder_layers=1, decoder_layers=1, codebooks=2, vocab=12, clip_dim=6)
@@ -47,3 +55,18 @@ def test_the_published_stages():
     assert published("mono", 64_000, epochs=0.5).steps == 500
     with pytest.raises(ValueError, match="mono, ambisonic"):
         published("stereo", 10)
+
+
+@pytest.mark.parametrize("limit", [0.5, 1e9])
+def test_gradients_are_clipped_by_their_common_norm(limit):
+    models = [Visage(TINY, seed=0) for _ in range(2)]
+    for model in models:
+        generator = torch.Generator().manual_seed(1)
+        for weight in model.parameters():
+            if weight.requires_grad:
+                weight.grad = torch.randn(weight.shape, generator=generator)
+    wanted = torch.nn.utils.clip_grad_norm_(models[0].parameters(), limit)
+    torch.testing.assert_close(clip_gradients(models[1], limit), wanted, rtol=1e-5, atol=0)
+    for one, other in zip(*(model.parameters() for model in models)):
+        if one.requires_grad:
+            torch.testing.assert_close(one.grad, other.grad, rtol=1e-5, atol=1e-9)

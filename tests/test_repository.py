@@ -17,16 +17,17 @@ ROWS = [
     ["media"], ["looks"], ["sounds"], ["rooms"], ["scenes"], ["clips"], ["cutting"], ["download"], ["dataset"],
     ["toy_clip", "towers"], ["vision"], ["toy_codec"], ["quick_dac"], ["codec"], ["pattern"], ["streaming"],
     ["variants"], ["store"], ["cluster"], ["batches"], ["features"], ["plots", "curves", "pictures"], ["player"],
-    ["field_plots", "pattern_plots", "dataset_plots"], ["explorers"],
-    ["layers"], ["model"], ["released"], ["checkpoints"],
-    ["dots"], ["packing"], ["kernels"], ["decoding"], ["sampling"], ["generation"],
+    ["field_plots", "pattern_plots", "dataset_plots"], ["score_plots"], ["explorers"],
+    ["layers", "losses"], ["model"], ["timing"], ["sizing"], ["released"], ["checkpoints"],
+    ["dots"], ["packing"], ["kernels"], ["graphs"], ["decoding"], ["sampling"], ["generation"],
     ["evaluation"], ["baselines"], ["listener"], ["scene_scores"],
-    ["optimisation"], ["runs"], ["validation"], ["training"], ["train_command"], ["pipeline"], ["long_video"], ["outputs"],
+    ["optimisation"], ["runs"], ["validation"], ["training"], ["train_command"],
+    ["pipeline"], ["long_video"], ["outputs"], ["batch_generation"], ["command_parts"], ["generate_all_command"],
     ["checking"], ["tasks_sound", "tasks_model"], ["exercises"], ["cli"],
 ]
 # Parts of another module that no reader calls, and the command line, whose options explain themselves.
-PLUMBING = {"streams", "muxing", "dots", "packing", "kernels", "decoding", "layers", "released", "towers", "looks",
-            "quick_dac", "cli", "train_command"}
+PLUMBING = {"streams", "muxing", "dots", "packing", "kernels", "graphs", "decoding", "layers", "losses", "released",
+            "towers", "looks", "quick_dac", "cli", "train_command", "command_parts", "generate_all_command"}
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
 
 

@@ -251,6 +251,18 @@ def test_a_window_is_scored_at_its_own_place():
         torch.testing.assert_close(there[i, 3:6], everywhere[i, start + 3 : start + 6])
 
 
+def test_a_misheard_past_is_read_but_the_true_codes_are_asked_for():
+    clips = Clips()
+    kept, pad = clips.batch, TINY.pad_id
+    clips.batch = lambda indices, *, variants: {
+        **(batch := kept(indices, variants=variants)), "history": torch.full_like(batch["codes"], pad)
+    }  # fmt: skip
+    model, config = Visage(TINY, seed=0), replace(CONFIG, window=3)
+    plain, deaf = (Trainer(model, each, config).batch(0)[0] for each in (Clips(), clips))
+    assert torch.equal(plain["labels"], deaf["labels"]) and (plain["labels"] == plain["ids"])[plain["ids"] != pad].all()
+    assert (deaf["ids"] == pad).all() and not (plain["ids"] == pad).all()
+
+
 def test_windows_lie_anywhere_and_keep_the_codes():
     codes = torch.arange(10).expand(4, 4, 2, 10)
     cut, first = window(codes, np.array([0.0, 0.3, 0.6, 0.999]), 4)

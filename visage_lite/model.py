@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visage_lite.layers import Layer, two_layers
-from visage_lite.pattern import IGNORE
+from visage_lite.losses import head_loss
 from visage_lite.presets import ModelConfig
 
 
@@ -112,10 +112,10 @@ class Visage(nn.Module):
         streams, rows, width = self.code_embedding.shape
         pad, empty = self.config.pad_id, ids == self.config.pad_id
         places = ids + rows * torch.arange(streams, device=ids.device)  # rows of one tall table
-        places = places.masked_fill(empty, pad)  # every pad reads one row, the one that padding_idx keeps from gradient
-        summed = F.embedding(places, self.code_embedding.view(-1, width), padding_idx=pad).sum(2)
+        places = places.masked_fill(empty, pad).flatten(0, 1)  # padding_idx leaves this row out of sum and gradient
+        summed = F.embedding_bag(places, self.code_embedding.view(-1, width), mode="sum", padding_idx=pad)
         pad_rows = self.code_embedding[:, pad].detach()
-        return summed + empty.to(summed.dtype) @ (pad_rows - pad_rows[0])  # 0 unless a checkpoint has pad rows
+        return summed.view(*ids.shape[:2], width) + empty.to(summed.dtype) @ pad_rows  # 0 unless a checkpoint has some
 
     def decoder_entry(self, embedded: Tensor, start: Tensor | int = 0) -> Tensor:
         """What enters the first decoder layer: the embeddings plus their positions, normalised.
@@ -165,30 +165,19 @@ class Visage(nn.Module):
     def loss(self, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The sum over streams of the mean cross-entropy of the labelled places.
 
-        Even and odd steps are scored apart, each only with the heads that have a label there: half of the logits.
+        Even and odd steps are scored apart, each only with the heads that have a label there: half of the logits; and
+        a few heads at a time, so that the logits of all never exist at once.
 
         Args:
             hidden: [B, S, D], from `decode`.
             labels: int64 [B, S, Q], -100 where there is nothing to predict.
-        Returns: (total, a scalar; per_stream [Q], in nats, 0 for a stream without a label).
-        Raises: ValueError if the shapes disagree.
+        Returns: (total, a scalar; per_stream [Q], in nats, without gradient, 0 for a stream without a label).
+        Raises: ValueError if the shapes disagree; RuntimeError if one total's gradient is asked for twice.
         Source: ViSAGe (arXiv 2506.12199), training. Notebook: 04_training.
         """
         if labels.shape != (*hidden.shape[:2], self.config.streams):
             raise ValueError(f"labels must be {[*hidden.shape[:2], self.config.streams]}, not {list(labels.shape)}")
-        summed = hidden.new_zeros(self.config.streams, dtype=torch.float32)
-        for parity in (0, 1):
-            wanted = labels[:, parity::2]
-            streams = (wanted != IGNORE).any(dim=(0, 1)).nonzero().flatten()
-            if len(streams) == 0:
-                continue
-            scores = self.logits(hidden[:, parity::2], streams).float()  # [B, S/2, q, V]
-            wanted = wanted[..., streams]
-            each = F.cross_entropy(scores.flatten(0, 2), wanted.flatten(), ignore_index=IGNORE, reduction="none")
-            summed = summed.index_add(0, streams, each.view(-1, len(streams)).sum(0))
-        count = (labels != IGNORE).sum(dim=(0, 1))
-        per_stream = summed / count.clamp(min=1)
-        return per_stream.sum(), per_stream
+        return head_loss(hidden, self.head_weight, self.head_bias, labels)
 
     def forward(
         self,

@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from visage_lite.model import Visage
-from visage_lite.optimisation import TrainingConfig, batch_indices, learning_rate, make_optimizer
+from visage_lite.optimisation import TrainingConfig, batch_indices, clip_gradients, learning_rate, make_optimizer
 from visage_lite.pattern import Pattern
 from visage_lite.runs import Run, loss_parts
 from visage_lite.variants import VARIANTS, Variant
@@ -38,7 +38,8 @@ class Clips(Protocol):
     def batch(self, indices: np.ndarray, *, variants: Sequence[Variant]) -> dict[str, Tensor]:
         """clip [B, F, clip_dim], energy_map [B, F, P], direction [B, 3], codes int64 [B, C, K, T], each in its variant.
 
-        A mono model takes clip and the first channel of codes.
+        A mono model takes clip and the first channel of codes. There may also be history int64 [B, C, K, T]: what the
+        decoder reads as its past in place of the true codes, the pad id where it should read nothing.
         """
 
 
@@ -136,7 +137,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         per_stream = torch.stack([self._backward(step, i, part) for i, part in enumerate(parts)]).mean(0)
         per_stream = self.accelerator.reduce(per_stream, "mean")
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        norm = clip_gradients(self.model, self.config.clip_norm)
         loss = per_stream.sum()
         if not (torch.isfinite(loss) and torch.isfinite(norm)):
             raise FloatingPointError(
@@ -175,17 +176,19 @@ class Trainer:
     def _part(self, indices: np.ndarray, variants: np.ndarray, starts: np.ndarray, drop: np.ndarray,
               noise: np.random.Generator) -> dict[str, Tensor]:  # fmt: skip
         batch = self.clips.batch(indices, variants=[VARIANTS[place] for place in variants])
-        codes, start = batch["codes"][:, : self.pattern.channels], 0
+        both, start = torch.stack([batch["codes"], batch.get("history", batch["codes"])], dim=1), 0
+        both = both[:, :, : self.pattern.channels].flatten(1, 2)  # [B, 2 C, K, T]
         if self.config.window is not None:
-            codes, first = window(codes, starts, self.config.window)
+            both, first = window(both, starts, self.config.window)
             start = 2 * first
         if self.config.feature_noise:
             noise = torch.from_numpy(noise.standard_normal(batch["clip"].shape, dtype=np.float32))
             batch["clip"] = batch["clip"] + self.config.feature_noise * noise
         pad = self.model.config.pad_id
-        ids, mono = self.pattern.build(codes, pad), self.pattern.channels == 1
+        ids, history = (self.pattern.build(each, pad) for each in both.chunk(2, 1))
+        labels, mono = self.pattern.labels(ids, pad), self.pattern.channels == 1
         return {"clip": batch["clip"], "energy_map": None if mono else batch["energy_map"],
-                "direction": None if mono else batch["direction"], "ids": ids, "labels": self.pattern.labels(ids, pad),
+                "direction": None if mono else batch["direction"], "ids": history, "labels": labels,
                 "drop": tuple(torch.from_numpy(np.array(mask)) for mask in drop), "start": start}  # fmt: skip
 
     def _backward(self, step: int, number: int, part: dict[str, Tensor]) -> Tensor:
