@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from test_pipeline import noise, write_video
 
 from visage_lite import __version__, checkpoints, cli, pipeline, presets
 from visage_lite.ambisonics import energy_map
-from visage_lite.media import read_audio
+from visage_lite.features import Networks, scene_features
+from visage_lite.media import read_audio, read_video
 from visage_lite.model import Visage
 from visage_lite.scenes import make_scene
 
@@ -41,7 +43,7 @@ def test_help_is_fast_and_says_what_is_needed():
     shown = subprocess.run([*PROGRAM, "generate", "--help"], capture_output=True, text=True, check=True)
     assert time.perf_counter() - began < 3  # 0.6 s on an idle machine: nothing heavy is imported
     options = "azimuth elevation panorama preset checkpoint guidance guidance-scale direction-scale dtype seed top-k"
-    assert all(f"--{option}" in shown.stdout for option in f"{options} temperature greedy start out".split())
+    assert all(f"--{option}" in shown.stdout for option in f"{options} temperature greedy start whole out".split())
     check = "import sys, visage_lite.cli; print(sorted({'torch', 'numpy', 'av', 'matplotlib'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout.strip() == "[]"
 
@@ -73,6 +75,15 @@ def test_it_writes_four_files_and_says_what_it_did(run, tmp_path):
     assert np.unravel_index(levels.argmax(), levels.shape)[1] < 90  # left
     left_ear, right_ear = read_audio(tmp_path / "out" / "scene_binaural.wav")[0]
     assert (left_ear**2).sum() > (right_ear**2).sum()
+
+
+def test_the_whole_of_a_long_video(run, tmp_path):
+    video = write_video(tmp_path / "a.mp4", noise(6.5), 10)
+    code, out, err = run("generate", video, "--azimuth", 0, "--start", 0.5, "--whole", "-o", tmp_path / "out")
+    assert (code, err) == (0, "") and "length:" not in out and out.count("wrote ") == 4
+    assert soundfile.info(tmp_path / "out" / "a_foa.wav").frames == 96000
+    mixed, rate = read_audio(tmp_path / "out" / "a_spatial.mp4")
+    assert mixed.shape == (4, 6 * rate) and abs(read_video(tmp_path / "out" / "a_spatial.mp4").duration_s - 6) < 0.11
 
 
 def test_guidance_by_name():
@@ -206,3 +217,31 @@ def test_download_and_prepare_say_what_became_of_everything(run, tmp_path):
     assert (code, err) == (0, "") and out.startswith(f"{tmp_path / 'made'}: ")
     assert "no train.csv" not in out and (tmp_path / "made" / "prepared.csv").is_file()
     assert "train.csv is not there" in run("prepare", tmp_path / "raw", tmp_path, tmp_path)[2]
+
+
+def test_the_sounds_of_a_folder_of_features(run, tmp_path, monkeypatch):
+    networks = Networks(replace(presets.toy(), clip_s=0.5))
+    scene_features([5, 6], tmp_path / "f", networks, workers=0, progress=False)
+    command = ("generate-all", tmp_path / "f", tmp_path / "out", "--guidance", "none", "--device", "cpu", "--limit")
+    said = f"{tmp_path / 'out'}: made the sounds of 1 clips, kept %d; manifest.csv lists them\n"
+    assert run(*command, 1) == (0, said % 0, "")
+    assert run(*command, 2, "--batch-size", 2) == (0, said % 1, "")
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.wav")) == ["5.wav", "6.wav"]
+    assert soundfile.info(tmp_path / "out" / "5.wav").channels == 4
+    for wrong, message in (
+        (("--seed", 1), "another recipe (seed was 0, is 1): choose another folder"),
+        (("--split", "test"), "in the split 'test'"),
+        (("--device", "tpu"), "--device is cpu or cuda"),
+        (("--guidance", "loud"), "no guidance 'loud'"),
+        (("--preset", "paper"), "ships no weights"),
+    ):
+        code, out, err = run(*command, 2, *wrong)
+        assert (code, out) == (1, "") and err.count("\n") == 1 and message in err
+
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("visage_lite.batch_generation.generate_dataset", interrupt)
+    assert run(*command, 1)[::2] == (
+        130, "visage-lite: interrupted; what is done is kept, and the same command goes on from there\n"
+    )  # fmt: skip

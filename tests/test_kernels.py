@@ -2,6 +2,8 @@
 
 import math
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -124,3 +126,13 @@ def test_code_kept_from_before_a_change_is_forgotten(tmp_path, monkeypatch):
     monkeypatch.setattr(kernels, "__file__", str(tmp_path / "kernels.py"))
     kernels.forget_older_code()
     assert not old.exists() and new.exists()
+
+
+def test_generating_leaves_torchs_threads_alone():
+    text = (
+        "import torch; torch.set_num_threads(1); from visage_lite.decoding import _use_threads; _use_threads(1); "
+        "print(torch.get_num_threads())"
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=environment, timeout=120)
+    assert done.stdout.split() == ["1"], done.stderr

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +12,11 @@ import typer
 from typer import Argument, Option
 
 from visage_lite import __version__
+from visage_lite.command_parts import guidance_named as _guidance
+from visage_lite.command_parts import or_else as _or
+from visage_lite.command_parts import resumable as _resumable
+from visage_lite.command_parts import tell as _tell
+from visage_lite.generate_all_command import generate_all
 from visage_lite.train_command import train
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False, no_args_is_help=True)
@@ -53,6 +56,7 @@ def generate(
     temperature: Annotated[float | None, Option(help="Lower is more predictable; the preset's if left out.")] = None,
     greedy: Annotated[bool, Option("--greedy", help="Take the likeliest code instead of sampling.")] = False,
     start: Annotated[float, Option(help="Second of the video at which to begin.")] = 0.0,
+    whole: Annotated[bool, Option("--whole", help="All of the video from --start on, not only 5 s.")] = False,
 ) -> None:
     """Make the sound of a silent VIDEO.
 
@@ -62,8 +66,9 @@ def generate(
     NAME_spatial.mp4, the video with this sound;
     NAME_energy.png, where the sound comes from.
 
-    5 s of sound are made. Of a longer video, the 5 s from --start are used.
-    Of a shorter one, all is used, and the sound is as long as it.
+    5 s of sound are made. Of a longer video, the 5 s from --start are used,
+    or, with --whole, everything from there on. Of a shorter one, all is used,
+    and the sound is as long as it.
 
     The model sees the central square of the picture, or, with --panorama, a
     90 degree view of the panorama toward --azimuth and --elevation.
@@ -72,7 +77,7 @@ def generate(
         raise ValueError(f"--azimuth must lie between -360 and 360 degrees, not {azimuth:g}")
     if not (math.isfinite(elevation) and abs(elevation) <= 90):
         raise ValueError(f"--elevation must lie between -90 and 90 degrees, not {elevation:g}")
-    from visage_lite import outputs, pipeline, presets
+    from visage_lite import long_video, outputs, pipeline, presets
     from visage_lite.directions import Direction
     from visage_lite.generation import Sampling
 
@@ -82,7 +87,8 @@ def generate(
     with outputs.staged(out) as folder:
         view = pipeline.see(video, camera, sizes, panorama, start)
         models = pipeline.load_models(sizes, checkpoint, clip_weights, codec_weights, download)
-        generated = pipeline.hear(view, models, guide, sampling, seed, dtype, progress=sys.stderr.isatty())
+        hear = long_video.hear_whole if whole else pipeline.hear
+        generated = hear(view, models, guide, sampling, seed, dtype, progress=sys.stderr.isatty())
         written = outputs.write_outputs(generated, video, folder)
     for line in (*generated.notes, outputs.found(generated)):
         typer.echo(line)
@@ -219,33 +225,7 @@ def features(
 
 
 app.command()(train)
-
-
-def _guidance(name: str, scale: float, direction_scale: float) -> list:
-    """Guidance by name. Raises: ValueError for another name, or a scale that is not finite."""
-    from visage_lite.generation import joint_guidance, no_guidance, two_way_guidance
-
-    two_way = two_way_guidance(scale, direction_scale)
-    kinds = {"none": no_guidance(), "joint": joint_guidance(scale), "two-way": two_way}
-    if name not in kinds:
-        raise ValueError(f"no guidance {name!r}: choose one of {', '.join(kinds)}")
-    if not math.isfinite(scale + direction_scale):
-        raise ValueError(f"guidance scales must be finite numbers, not {scale} and {direction_scale}")
-    return kinds[name]
-
-
-@contextmanager
-def _resumable() -> Iterator[None]:
-    """Work that goes on where it stopped: Ctrl-C says so."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _tell("interrupted; what is done is kept, and the same command goes on from there", 130)
-        raise SystemExit(130) from None
-
-
-def _or(value: float | None, otherwise: float) -> float:
-    return otherwise if value is None else value
+app.command()(generate_all)
 
 
 def main() -> None:
@@ -265,12 +245,6 @@ def main() -> None:
     if code == 130:  # Ctrl-C, which some versions of Typer turn into this code or into Abort
         _tell("interrupted, nothing was written", code)
     sys.exit(code)
-
-
-def _tell(message: str, code: int) -> int:
-    if message:
-        print("visage-lite:", " ".join(message.split()), file=sys.stderr)
-    return code
 
 
 def _stop(number: int, frame: object) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from visage_lite.presets import DATA_FOLDER, CodecConfig, Preset
-from visage_lite.quick_dac import quicken
+from visage_lite.quick_dac import quicken, reach
 from visage_lite.toy_codec import ToyCodec, checked_codes
 
 
@@ -24,6 +24,7 @@ class Codec(Protocol):
     codebooks: int  # K
     vocab: int  # V, entries per codebook
     channels_alone: bool  # whether the codes of a channel do not depend on the others
+    context: tuple[int, int]  # how many code frames before and after it the sound of a frame depends on, at most
 
     @property
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -53,6 +54,7 @@ class DacCodec:
         self.model = quicken(model.eval())
         self.sample_rate, self.hop = int(model.sample_rate), int(model.hop_length)
         self.frame_rate, self.codebooks, self.vocab = frame_rate, int(model.n_codebooks), int(model.codebook_size)
+        self.context = reach(self.model.decoder, self.hop)
         self.name = f"DAC {self.sample_rate / 1000:g} kHz"
 
     @property

@@ -3,13 +3,15 @@
 A step multiplies a few rows (clips x branches of guidance) with every weight of the decoder, so its time is the time
 to read the weights from memory. `prepare` brings them once into the number type that will be read; a `Session` holds
 what one run of generation remembers. On the CPU a layer is one call of the compiled loops of `kernels`, elsewhere it is
-a dozen of PyTorch's.
+a dozen of PyTorch's. A GPU computes them faster than Python can ask for them, so there the whole step is recorded once
+and replayed (`graphs`), which needs steps that are all alike: a `StaticSession`.
 """
 
 from __future__ import annotations
 
 import copy
 import threading
+from dataclasses import dataclass
 
 import numba
 import torch
@@ -17,12 +19,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visage_lite import kernels
+from visage_lite.graphs import Graphs
 from visage_lite.layers import Layer
 from visage_lite.model import Visage
 from visage_lite.packing import Linear, as_array, pack, pack_linear
 from visage_lite.pattern import Pattern
 
 BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}  # of one weight, for every number type that generation offers
+SPAN = 256  # places of its cache that a static session reads, then twice, three times as many: 8 records for 5 s
 ONE_AT_A_TIME = threading.Lock()  # not every threading layer of Numba may be entered by two threads
 
 
@@ -31,12 +35,13 @@ class Prepared:
 
     Attributes: `model`, `dtype`, `pattern`; `compiled`, whether it runs through `kernels`; `layers` and `heads`, the
     streams and the head of even and of odd steps, as the session of either kind reads them; `step_bytes`, bytes of
-    weights that a step reads (mean of even and odd).
+    weights that a step reads (mean of even and odd); `kept`, what a static session that has ended leaves to the next.
     """
 
     def __init__(self, model: Visage, dtype: str, compiled: bool) -> None:
         config = model.config
         self.model, self.dtype, self.compiled = model, dtype, compiled
+        self.kept: Static | None = None
         self.pattern = Pattern(config.channels, config.codebooks)
         # Late in a clip, the past of four branches is as many bytes as the weights in int8, so it is halved too.
         self.cache_dtype = torch.float32 if dtype == "float32" else torch.bfloat16
@@ -53,7 +58,8 @@ class Prepared:
 
     def begin(self, memory: Tensor, steps: int) -> Session:
         """A new run of `steps` steps for memory [N, M, D] (from `model.encode`)."""
-        return (CompiledSession if self.compiled else Session)(self, memory, steps)
+        kind = CompiledSession if self.compiled else GraphSession if memory.is_cuda else Session
+        return kind(self, memory, steps)
 
 
 # The parts of a layer that every step uses, in the order of use; cross_kv is used once per clip.
@@ -112,14 +118,17 @@ class Session:
     """
 
     def __init__(self, prepared: Prepared, memory: Tensor, steps: int) -> None:
-        config, rows = prepared.model.config, len(memory)
+        config = prepared.model.config
         if steps > config.max_steps:
             raise ValueError(f"{steps} steps, but the model has positions for {config.max_steps}: shorten the clip")
         self.prepared, self.place, self.heads = prepared, 0, config.heads
-        shape = (len(prepared.layers), 2, rows, config.heads, steps, config.d_model // config.heads)
-        self.cache = torch.empty(shape, dtype=prepared.cache_dtype, device=memory.device)
         pairs = [layer.cross_kv(memory).unflatten(-1, (2, config.heads, -1)) for layer in prepared.model.decoder_layers]
-        self.memory = torch.stack(pairs).permute(0, 3, 1, 4, 2, 5).detach().to(prepared.cache_dtype).contiguous()
+        memory = torch.stack(pairs).permute(0, 3, 1, 4, 2, 5).detach().to(prepared.cache_dtype)
+        self._remember(memory.contiguous(), steps)
+
+    def _remember(self, memory: Tensor, steps: int) -> None:
+        """Keep the memory, and make room for every step."""
+        self.memory, self.cache = memory, memory.new_empty((*memory.shape[:4], steps, memory.shape[5]))
 
     @torch.inference_mode()
     def step(self, ids: Tensor | None, streams: Tensor) -> Tensor:
@@ -131,15 +140,18 @@ class Session:
             streams: int64 [q], the streams that this step predicts, all with offsets of its parity.
         Returns: float32 [N, q, V].
         """
-        model, place = self.prepared.model, self.place
-        x = model.decoder_bos if ids is None else self._embed(ids)  # [1 or B, D]
-        x = model.decoder_norm(x + model.decoder_positions[place + model.POSITION_OFFSET]).float()
-        own, head = self.prepared.heads[place % 2]
-        logits = self._run(x.repeat(self.cache.shape[2] // len(x), 1), head)
-        logits = logits.unflatten(1, (len(own), model.config.vocab))
+        own, head = self.prepared.heads[self.place % 2]
+        logits = self._logits(ids, head).unflatten(1, (len(own), self.prepared.model.config.vocab))
         self.place += 1
         # The first and the last step predict fewer streams.
-        return logits if len(streams) == len(own) else logits[:, torch.isin(own, streams)]
+        return logits if len(streams) == len(own) else logits[:, torch.isin(own, streams.to(own.device))]
+
+    def _logits(self, ids: Tensor | None, head: Linear | tuple[Tensor, Tensor]) -> Tensor:
+        """The logits of all streams of the step: float32 [N, q * V]."""
+        model = self.prepared.model
+        x = model.decoder_bos if ids is None else self._embed(ids)  # [1 or B, D]
+        x = model.decoder_norm(x + model.decoder_positions[self.place + model.POSITION_OFFSET]).float()
+        return self._run(x.repeat(self.cache.shape[2] // len(x), 1), head)
 
     def _embed(self, ids: Tensor) -> Tensor:
         """The sum of the Q embeddings of ids [B, Q]: one gather from all tables -> [B, D]."""
@@ -153,15 +165,19 @@ class Session:
 
     def _layer(self, layer: Layer, x: Tensor, past: Tensor, memory: Tensor) -> Tensor:
         """One layer; writes the newest key and value into past [2, N, heads, steps, D / heads]."""
-        rows, now, dtype = len(x), self.place, past.dtype
+        rows, dtype = len(x), past.dtype
         qkv = layer.self_qkv(x.to(dtype)).view(rows, 3, self.heads, -1).transpose(0, 1)  # [3, N, heads, D / heads]
-        past[:, :, :, now] = qkv[1:]
-        mixed = F.scaled_dot_product_attention(qkv[0, :, :, None], *past[:, :, :, : now + 1].unbind(0))
-        x = layer.self_norm(x + layer.self_out(mixed.view(rows, -1)))
+        mixed = self._attend(qkv, past)
+        x = layer.self_norm(x + layer.self_out(mixed.reshape(rows, -1)))
         query = layer.cross_q(x.to(dtype)).view(rows, self.heads, 1, -1)
         read = F.scaled_dot_product_attention(query, *memory)
         x = layer.cross_norm(x + layer.cross_out(read.view(rows, -1)))
         return layer.ffn_norm(x + layer.ffn_out(F.gelu(layer.ffn_in(x.to(dtype)))))
+
+    def _attend(self, qkv: Tensor, past: Tensor) -> Tensor:
+        """Self-attention of the newest place, whose query, key and value are qkv: [N, heads, 1, D / heads]."""
+        past[:, :, :, self.place] = qkv[1:]
+        return F.scaled_dot_product_attention(qkv[0, :, :, None], *past[:, :, :, : self.place + 1].unbind(0))
 
 
 class CompiledSession(Session):
@@ -174,7 +190,87 @@ class CompiledSession(Session):
     def _run(self, x: Tensor, head: Linear) -> Tensor:
         rows, threads = x.numpy(), min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
         with ONE_AT_A_TIME:
-            numba.set_num_threads(threads)
+            _use_threads(threads)
             for layer, past, memory in zip(self.prepared.layers, self.cache_array, self.memory_array, strict=True):
                 rows = kernels.layer_step(rows, layer, past, memory, self.place, threads)
             return torch.from_numpy(kernels.linear(rows, head, threads))
+
+
+def _use_threads(count: int) -> None:
+    """Tell Numba; the first time, it also changes PyTorch's number of threads, which is put back."""
+    of_torch = torch.get_num_threads()
+    numba.set_num_threads(count)
+    if torch.get_num_threads() != of_torch:  # with more threads than cores, training took 20 times as long afterwards
+        torch.set_num_threads(of_torch)
+
+
+@dataclass(frozen=True)
+class Static:
+    """What a recorded step reads and writes: tensors that stay where they are, and what was recorded of them."""
+
+    cache: Tensor
+    memory: Tensor
+    ids: Tensor  # int64 [N, Q], of the step before, for every branch
+    place: Tensor  # int64 [1]
+    graphs: Graphs
+
+
+class StaticSession(Session):
+    """The same run in steps that are all alike, as a recorded step must be; `GraphSession` records them.
+
+    The place is a tensor; attention reads a fixed span of the cache, with a mask over what is not written yet. There is
+    a kind of step for each span, even and odd. What it allocates, and with it what was recorded, goes on to the next
+    session of the same sizes.
+    """
+
+    def _remember(self, memory: Tensor, steps: int) -> None:
+        places, kept = -(-steps // 8) * 8, self.prepared.kept  # masks are read in eights
+        self.prepared.kept = None
+        if kept is None or kept.memory.shape != memory.shape or kept.cache.shape[4] != places:
+            kept = None  # gives its memory back first
+            kept = self._room(memory, places)
+        self.static, self.cache, self.memory = kept, kept.cache.zero_(), kept.memory.copy_(memory)
+
+    @torch.inference_mode(False)
+    def _room(self, memory: Tensor, places: int) -> Static:
+        """Zeros: what is masked counts zero times, but only if it is finite."""
+        cache = torch.zeros((*memory.shape[:4], places, memory.shape[5]), dtype=memory.dtype, device=memory.device)
+        ids = torch.zeros(memory.shape[2], len(self.prepared.code_rows), dtype=torch.long, device=memory.device)
+        return Static(cache, torch.zeros_like(memory), ids, ids.new_zeros(1), Graphs(memory.device))
+
+    def __del__(self) -> None:
+        if hasattr(self, "static"):
+            self.prepared.kept = self.static
+
+    def _logits(self, ids: Tensor | None, head: tuple[Tensor, Tensor]) -> Tensor:
+        self.static.place.fill_(self.place)
+        if ids is not None:
+            self.static.ids.view(-1, *ids.shape).copy_(ids)
+        return self._replayed(min(-(-(self.place + 1) // SPAN) * SPAN, self.cache.shape[4]), self.place % 2)
+
+    def _replayed(self, span: int, parity: int) -> Tensor:
+        return self._static_step(span, parity)
+
+    def _static_step(self, span: int, parity: int) -> Tensor:
+        """A step of the kind (span, parity): nothing else that may differ between two calls is outside `static`."""
+        model, place = self.prepared.model, self.static.place
+        embedded = F.embedding(self.static.ids + self.prepared.code_rows, self.prepared.code_table).sum(1)  # [N, D]
+        x = torch.where(place == 0, model.decoder_bos, embedded)
+        x = model.decoder_norm(x + model.decoder_positions.index_select(0, place + model.POSITION_OFFSET)).float()
+        later = torch.arange(span, device=place.device) > place
+        self.mask = torch.zeros(1, 1, 1, span, dtype=self.cache.dtype, device=place.device)
+        self.mask.masked_fill_(later, -torch.inf)
+        return self._run(x, self.prepared.heads[parity][1])
+
+    def _attend(self, qkv: Tensor, past: Tensor) -> Tensor:
+        past.index_copy_(3, self.static.place, qkv[1:, :, :, None])
+        read = past[:, :, :, : self.mask.shape[3]]
+        return F.scaled_dot_product_attention(qkv[0, :, :, None], *read.unbind(0), attn_mask=self.mask)
+
+
+class GraphSession(StaticSession):
+    """The same on a GPU, each kind of step recorded at its first use: a step is one call, whatever is in it."""
+
+    def _replayed(self, span: int, parity: int) -> Tensor:
+        logits = self.static.graphs((span, parity), lambda: self._static_step(span, parity))
+        return logits.clone()  # the next step of this kind writes there again

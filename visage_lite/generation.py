@@ -2,6 +2,7 @@
 
 Guidance asks the model the same question several times, with and without its conditions, and adds up the answers with
 weights: a list of (condition, weight). All branches pass the model as one batch: its weights are read once a step.
+`generate` gives the codes of a clip, `generate_steps` the same one by one, `stream` the sound while they come.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from visage_lite.codec import Codec
 from visage_lite.decoding import Prepared, Session, prepare
 from visage_lite.model import Visage
+from visage_lite.sampling import Sampling, random_numbers, sample
+from visage_lite.streaming import decode_pieces, finished_frames
 
 
 @dataclass(frozen=True)
@@ -55,53 +60,6 @@ def two_way_guidance(visual_scale: float, direction_scale: float) -> Guidance:
         (Condition(visual=False), direction_scale),
         (Condition(False, False), -(visual_scale + direction_scale)),
     ]
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How a code is drawn from its logits. The defaults are the paper's.
-
-    Raises: ValueError on a value out of range.
-    """
-
-    greedy: bool = False  # always the most probable code; the others then do not matter
-    temperature: float = 1.0  # > 0; below 1 sharpens, above 1 flattens
-    top_k: int | None = 256  # only the k most probable codes
-    top_p: float | None = None  # only the most probable codes that together reach this probability, in (0, 1]
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
-            raise ValueError(f"temperature must be above 0, not {self.temperature}: for the limit 0 pass greedy=True")
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k must be at least 1, not {self.top_k}: pass None to keep all codes")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must be in (0, 1], not {self.top_p}: pass None to keep all codes")
-
-
-def sample(logits: Tensor, sampling: Sampling, uniform: Tensor | None = None) -> Tensor:
-    """One code per distribution.
-
-    Takes the most probable codes in order, and finds the first whose cumulative probability passes a uniform number:
-    the same number gives the same code, however many distributions are drawn at once.
-
-    Args:
-        logits: float [..., V].
-        sampling: greedy or random, and which codes stay.
-        uniform: [...], numbers in [0, 1); not needed if greedy.
-    Returns: int64 [...].
-    Differs: the released code keeps every code that ties with the k-th. Notebook: 05_generation.
-    """
-    if sampling.greedy:
-        return logits.argmax(-1)
-    kept = min(sampling.top_k or logits.shape[-1], logits.shape[-1])
-    ordered, codes = logits.float().topk(kept)  # most probable first
-    reached = (ordered / sampling.temperature).softmax(-1).cumsum(-1)  # [..., k], ends at 1
-    mass = reached[..., -1:]
-    if sampling.top_p is not None:
-        last = (reached < sampling.top_p).sum(-1, keepdim=True).clamp(max=reached.shape[-1] - 1)
-        mass = reached.gather(-1, last)
-    place = torch.searchsorted(reached, uniform[..., None].to(reached) * mass, right=True)
-    return codes.gather(-1, place.clamp(max=ordered.shape[-1] - 1))[..., 0]
 
 
 def generate(
@@ -154,20 +112,24 @@ def generate_steps(
     sampling: Sampling,
     generator: torch.Generator | Sequence[torch.Generator] | None = None,
     dtype: str | None = None,
+    known: Tensor | None = None,
 ) -> Iterator[Tensor]:
     """What `generate` does, one step at a time: a player can start before the end, a caller can stop early.
 
-    Args: as for `generate`.
+    Args: known: int64 [B, C, K, p], the codes of the first p frames if they are given: the model goes on from them. The
+        rest: as for `generate`.
     Returns: an iterator over the S steps of the pattern; each yields int64 [B, Q], the pad id where no code is due.
         Frame t is complete after step 2t+2 (mono: 2t+1).
     """
     prepared = prepare(model, dtype)
     if frames < 1:
         raise ValueError(f"frames must be at least 1, not {frames}")
+    if known is not None and not (len(known) == len(clip) and known.shape[-1] <= frames):
+        raise ValueError(f"known codes {list(known.shape)} do not begin {len(clip)} clips of {frames} frames")
     conditions, weights = branches(guidance, mono=prepared.pattern.channels == 1)
     memory = encode_branches(prepared.model, clip, energy_map, direction, conditions)
     session = prepared.begin(memory, prepared.pattern.steps(frames))
-    yield from continue_steps(session, None, frames, weights, sampling, generator)
+    yield from continue_steps(session, None, frames, weights, sampling, generator, known)
 
 
 def continue_steps(
@@ -177,23 +139,64 @@ def continue_steps(
     weights: list[float],
     sampling: Sampling,
     generator: torch.Generator | Sequence[torch.Generator] | None = None,
+    known: Tensor | None = None,
 ) -> Iterator[Tensor]:
     """The steps of a session from the one it stands at to the last: logits, guidance, sample, embed, and again.
+
+    Given frames end raggedly in the pattern: at step 2p the fine codes of frame p-1 are given, W's of frame p is drawn.
 
     Args:
         session: from `Prepared.begin`, with the rows of all branches.
         ids: int64 [B, Q], chosen at the step before; None at the start.
-        frames: T. weights: of the branches, in the order of the session's rows. The rest: as for `generate`.
+        frames: T. weights: of the branches, in the order of the session's rows. The rest: as for `generate_steps`.
     """
     pattern, pad = session.prepared.pattern, session.prepared.model.config.pad_id
+    given = () if known is None else pattern.build(known, pad).unbind(1)
     for step in range(session.place, pattern.steps(frames)):
         streams = pattern.streams_at(step, frames)
         logits = session.step(ids, streams)  # [branches * B, q, V]
-        logits = sum(weight * answer for weight, answer in zip(weights, logits.chunk(len(weights)), strict=True))
-        uniform = None if sampling.greedy else _uniform(generator, *logits.shape[:2]).to(logits.device)
-        ids = torch.full((len(logits), pattern.streams), pad, device=logits.device)
-        ids[:, streams] = sample(logits, sampling, uniform)
+        if step < len(given):
+            drawn = step - pattern.offsets[streams] >= 2 * known.shape[3]  # [q], not of a given frame
+            ids, streams, logits = given[step].to(logits.device), streams[drawn], logits[:, drawn]
+        else:
+            ids = torch.full((len(logits) // len(weights), pattern.streams), pad, device=logits.device)
+        if len(streams):
+            logits = sum(weight * answer for weight, answer in zip(weights, logits.chunk(len(weights)), strict=True))
+            uniform = None if sampling.greedy else random_numbers(generator, *logits.shape[:2]).to(logits.device)
+            ids = ids.index_copy(1, streams.to(ids.device), sample(logits, sampling, uniform))
         yield ids
+
+
+def stream(
+    model: Visage | Prepared,
+    codec: Codec,
+    clip: Tensor,
+    energy_map: Tensor | None,
+    direction: Tensor | None,
+    frames: int,
+    guidance: Guidance,
+    sampling: Sampling,
+    generator: torch.Generator | None = None,
+    dtype: str | None = None,
+    piece_s: float = 0.25,
+) -> Iterator[np.ndarray]:
+    """The sound of one silent clip, piece by piece while its codes are made: it can be played before all is there.
+
+    Joined, the pieces are what the codec decodes from the codes of `generate` with the same seed.
+
+    Args:
+        codec: whose codes the model makes.
+        clip, energy_map, direction: of one clip, B = 1. The other arguments: as for `generate`.
+        piece_s: seconds of sound in a piece. The first comes `codec.context` frames later than its own.
+    Returns: an iterator over float32 [C, n] at the codec's rate; the last may be longer or shorter.
+    Raises: ValueError for several clips, and as `generate`.
+    Notebook: 05_generation.
+    """
+    if len(clip) != 1:
+        raise ValueError(f"stream makes the sound of one clip, not of {len(clip)}: call it for each")
+    prepared = prepare(model, dtype)
+    steps = generate_steps(prepared, clip, energy_map, direction, frames, guidance, sampling, generator)
+    return decode_pieces(codec, (codes[0] for codes in finished_frames(prepared.pattern, steps)), piece_s)
 
 
 def encode_branches(
@@ -237,12 +240,3 @@ def branches(guidance: Guidance, mono: bool) -> tuple[list[Condition], list[floa
         merged[key] = merged.get(key, 0.0) + weight
     kept = {condition: weight for condition, weight in merged.items() if weight != 0}
     return list(kept), list(kept.values())
-
-
-def _uniform(generator: torch.Generator | Sequence[torch.Generator] | None, batch: int, count: int) -> Tensor:
-    """[B, count] numbers in [0, 1), from one generator or from one per clip."""
-    if generator is None or isinstance(generator, torch.Generator):
-        return torch.rand(batch, count, generator=generator, device=None if generator is None else generator.device)
-    if len(generator) != batch:
-        raise ValueError(f"{len(generator)} generators for {batch} clips: pass one for all, or one for each")
-    return torch.stack([torch.rand(count, generator=g, device=g.device) for g in generator])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from visage_lite.binaural import binauralise
 from visage_lite.directions import Direction
 from visage_lite.media import MediaError, mux, write_foa
 from visage_lite.pipeline import Generated
+from visage_lite.streams import atomic
 
 
 @contextmanager
@@ -48,6 +49,23 @@ def staged(folder: str | Path) -> Iterator[Path]:
         for each in made:
             with suppress(OSError):
                 each.rmdir()
+
+
+def write_pieces(path: str | Path, pieces: Iterable[np.ndarray], rate: int) -> None:
+    """Writes a sound field that comes in pieces, such as from `long_video.stream`, as a 4-channel float32 WAV.
+
+    Whole or not at all, and without holding more than one piece.
+
+    Args:
+        path: `.wav` in an existing folder. pieces: float [4, n] each.
+        rate: Hz.
+    Raises: MediaError if the folder cannot be written.
+    Notebook: 05_generation.
+    """
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        with soundfile.SoundFile(file, "w", rate, 4, "FLOAT", format="WAV") as wav:
+            for piece in pieces:
+                wav.write(piece.T)
 
 
 def write_outputs(generated: Generated, video: str | Path, folder: str | Path) -> dict[str, str]:

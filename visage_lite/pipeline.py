@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import safe_open
+from torch import Tensor
 
 from visage_lite import presets
 from visage_lite.ambisonics import intensity_direction
@@ -24,6 +25,7 @@ from visage_lite.presets import Preset
 from visage_lite.vision import Vision, load_vision
 
 SMALL = 20_000_000  # parameters
+Motion = Callable[[float], Direction]  # seconds of the video -> where the camera looks then
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,15 @@ class View:
     video: Video  # as it was read
     panorama: np.ndarray | None  # uint8 [H, W, 3], the middle frame of the panorama the view was cut from
     preset: Preset
+    source: str | Path = ""  # the file
+    motion: Motion | None = None  # of a camera that turns; `camera` is then where it looks in the middle of the view
+
+    @property
+    def cameras(self) -> list[Direction]:
+        """Where the camera looks in each frame."""
+        if self.motion is None:
+            return [self.camera] * len(self.frames)
+        return [self.motion(self.video.start_s + frame / self.video.rate) for frame in range(len(self.frames))]
 
 
 @dataclass(frozen=True)
@@ -74,7 +85,8 @@ def video_to_ambisonics(
     Args:
         video: any video file. Its own sound is not listened to. Longer than the preset's clip (5 s): the part from
             `start_s` is used. Shorter: its last frame is held for the model, and the sound is cut to its length.
-        direction: where the camera looks; the sound field is turned accordingly.
+        direction: where the camera looks; the sound field is turned accordingly. Of a camera that turns: a function
+            of the video's seconds.
         models: from `load_models`; None loads the toy preset.
         panorama: the video is equirectangular, and the view toward `direction` is cut out of it. Otherwise the central
             square of the picture is the view.
@@ -91,26 +103,48 @@ def video_to_ambisonics(
     return hear(see(video, direction, models.preset, panorama, start_s), models, **options)
 
 
-def see(video: str | Path, direction: Direction, preset: Preset, panorama: bool = False, start_s: float = 0.0) -> View:
+def see(
+    video: str | Path, direction: Direction | Motion, preset: Preset, panorama: bool = False, start_s: float = 0.0
+) -> View:
     """What a camera that looks toward `direction` sees of a video; arguments as for `video_to_ambisonics`.
 
-    Raises: MediaError as `read_video`, and with `panorama` if the picture is not twice as wide as high; ValueError if the
-    direction is no Direction.
+    Raises: MediaError as `read_video`, and with `panorama` if the picture is not twice as wide as high; ValueError if
+    the direction is no Direction.
     Notebook: 03_features.
     """
-    if not isinstance(direction, Direction):
-        raise ValueError(f"direction must be a Direction, not {direction!r}: Direction.from_degrees(azimuth, elevation)")
+    if not (isinstance(direction, Direction) or callable(direction)):
+        how = "Direction.from_degrees(azimuth, elevation)"
+        raise ValueError(f"direction must be a Direction, not {direction!r}: {how}")
     size = (preset.panorama_width, preset.panorama_height) if panorama else preset.vision.image_size
     read = read_video(video, preset.video_rate, preset.clip_s, size, start_s)
+    motion = None if isinstance(direction, Direction) else direction
+    camera = direction if motion is None else motion(start_s + read.duration_s / 2)
+    view = View(read.frames, camera, read, None, preset, video, motion)
     if not panorama:
-        return View(read.frames, direction, read, None, preset)
+        return view
     if not 1.9 < read.width / read.height < 2.1:
         raise MediaError(
             f"{video}: a panorama is twice as wide as high (equirectangular), this is {read.width}x{read.height}; "
             "leave out the panorama option"
         )
-    frames = crop(read.frames, direction, fov_deg=preset.fov_deg, size=preset.vision.image_size)
-    return View(frames, direction, read, read.frames[len(frames) // 2], preset)
+    frames = [crop(frame, toward, fov_deg=preset.fov_deg, size=preset.vision.image_size)
+              for frame, toward in zip(read.frames, view.cameras)]  # fmt: skip
+    return replace(view, frames=np.stack(frames), panorama=read.frames[len(frames) // 2])
+
+
+def told(view: View, vision: Vision) -> tuple[Tensor, Tensor, Tensor]:
+    """What the model is told of a view, the last frame of a short one held: as `generation.generate` takes it.
+
+    Args: view: from `see`. vision: of the view's preset.
+    Returns: CLIP features [1, F, clip_dim], energy map [1, F, 49], and direction [1, 3], or [1, F, 3] if it turns.
+    Notebook: 03_features.
+    """
+    held = np.minimum(np.arange(view.preset.video_frames), len(view.frames) - 1)
+    seen = vision.features(view.frames[held])
+    direction = view.camera.to_model_input()
+    if view.motion is not None:
+        direction = np.stack([camera.to_model_input() for camera in view.cameras])[held]
+    return tuple(torch.as_tensor(each)[None] for each in (seen.clip, seen.energy_map, direction))
 
 
 def hear(
@@ -130,24 +164,32 @@ def hear(
 
     Notebook: 05_generation.
     """
-    preset, missing = view.preset, max(0, view.preset.video_frames - len(view.frames))
-    with _threads(models.model):
-        seen = models.vision.features(np.concatenate([view.frames, np.repeat(view.frames[-1:], missing, axis=0)]))
-        clip, energy_map = torch.as_tensor(seen.clip), torch.as_tensor(seen.energy_map)
+    guidance, sampling = manner(view.preset, guidance, sampling)
+    with threads(models.model):
+        conditions = told(view, models.vision)
         codes = generate(
-            models.model, clip[None], energy_map[None], torch.from_numpy(view.camera.to_model_input())[None],
-            frames=preset.code_frames, guidance=guidance or joint_guidance(preset.guidance_scale),
-            sampling=sampling or Sampling(temperature=preset.temperature, top_k=preset.top_k),
-            generator=torch.Generator().manual_seed(seed), dtype=dtype, progress=progress,
+            models.model, *conditions, view.preset.code_frames, guidance, sampling,
+            torch.Generator().manual_seed(seed), dtype, progress,
         )  # fmt: skip
     rate = models.codec.sample_rate
     foa = models.codec.decode(codes[0].cpu().numpy())[:, : max(1, round(view.video.duration_s * rate))]
-    maps = energy_map[: len(view.frames)].float().numpy()
+    maps = conditions[1][0, : len(view.frames)].float().numpy()
     return Generated(foa, rate, view, maps, (*view_notes(view), *stand_ins(models)))
 
 
+def manner(preset: Preset, guidance: Guidance | None, sampling: Sampling | None) -> tuple[Guidance, Sampling]:
+    """Guidance and sampling, those of the preset where None is given.
+
+    Args: preset: its scale, top-k and temperature. guidance, sampling: as for `hear`.
+    """
+    return (
+        joint_guidance(preset.guidance_scale) if guidance is None else guidance,
+        Sampling(temperature=preset.temperature, top_k=preset.top_k) if sampling is None else sampling,
+    )
+
+
 @contextmanager
-def _threads(model: Visage) -> Iterator[None]:
+def threads(model: Visage) -> Iterator[None]:
     """One thread inside for a small model: a second one cost more than it brought, 60 s for 2 on a busy machine."""
     threads = torch.get_num_threads()
     try:

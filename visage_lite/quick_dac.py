@@ -36,6 +36,23 @@ def quicken(model: nn.Module) -> nn.Module:
     return model
 
 
+def reach(decoder: nn.Module, hop: int) -> tuple[int, int]:
+    """From how many code frames before and after its own the sound of a code frame is made: (left, right).
+
+    Args:
+        decoder: of a `dac.DAC`; its convolutions follow one another as they are registered.
+        hop: audio samples per code frame.
+    """
+    first, last = 0, hop - 1  # what is needed of the layer's output, at first the samples of frame 0
+    for layer in reversed([m for m in decoder.modules() if isinstance(m, (nn.Conv1d, nn.ConvTranspose1d))]):
+        (stride,), (padding,), span = layer.stride, layer.padding, layer.dilation[0] * (layer.kernel_size[0] - 1)
+        if isinstance(layer, nn.ConvTranspose1d):  # input i goes into the outputs stride i - padding + 0 ... span
+            first, last = -((span - padding - first) // stride), (last + padding) // stride
+        else:
+            first, last = first * stride - padding, last * stride - padding + span
+    return -first, last
+
+
 class Snake(nn.Module):
     """x + sin(alpha x)^2 / alpha for x [B, C, N], alpha [1, C, 1].
 
