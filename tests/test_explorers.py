@@ -8,8 +8,9 @@ import wave
 import numpy as np
 import pytest
 
-from visage_lite import explorers
-from visage_lite.explorers import PatternStepper, SourcePlacer, place_source, step_through
+from visage_lite import ambisonics, explorers
+from visage_lite.directions import Direction
+from visage_lite.explorers import PatternStepper, SourcePlacer, TwoKnobs, place_source, step_through, two_knobs
 
 RATE = 16000
 NOISE = np.random.default_rng(3).standard_normal(RATE // 4)
@@ -93,3 +94,40 @@ def test_a_step_is_shown_without_its_slider_first(monkeypatch):
     bundle = stepper._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert bundle["text/plain"] == str(stepper) and "slider" in str(stepper)
+
+
+def generator_of(calls):
+    """In place of a model: the direction scale turns the sound to the left, the visual scale makes it louder."""
+
+    def make(visual, direction):
+        calls.append((visual, direction))
+        return (1 + visual) * ambisonics.encode(NOISE, np.pi / 2 * min(direction, 1), 0.0)
+
+    return make
+
+
+def test_the_knobs_generate_once_for_each_pair_and_show_it():
+    calls = []
+    knobs = TwoKnobs(generator_of(calls), RATE, Direction.from_degrees(90, 0))
+    assert calls == [(1, 1)] and knobs.picture.value[:4] == b"\x89PNG"
+    assert "visual scale 1, direction scale 1" in knobs.sound.value and louder_left_db(knobs.sound.value) > 3
+    left = knobs.picture.value
+    knobs.direction.value = 0.0
+    assert calls == [(1, 1), (1, 0)] and knobs.picture.value != left
+    assert "direction scale 0" in knobs.sound.value and abs(louder_left_db(knobs.sound.value)) < 0.1
+    quiet = np.abs(heard(knobs.sound.value)).max()
+    knobs.visual.value = 2.0
+    assert np.isclose(np.abs(heard(knobs.sound.value)).max(), 1.5 * quiet, rtol=0.01), "one gain for all"
+    knobs.visual.value, knobs.direction.value = 1.0, 1.0
+    assert calls == [(1, 1), (1, 0), (2, 0)], "what was made is kept"
+    assert knobs.picture.value == left
+
+
+def test_the_knobs_show_something_without_being_turned(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda *things, **_: shown.extend(things))
+    knobs = two_knobs(generator_of([]), RATE, Direction.from_degrees(90, 0))
+    assert shown[0]["image/png"][:4] == b"\x89PNG" and shown[0]["text/plain"] == knobs.label
+    assert knobs.label in str(shown[1]) and louder_left_db(shown[1].html) > 3
+    bundle = knobs._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle and "knobs" in bundle["text/plain"]

@@ -1,17 +1,19 @@
-"""Things to try with sliders: a source placed by hand with its map and sound, and a code pattern step by step."""
+"""Things to try with sliders: a source placed by hand, a code pattern step by step, guidance with two knobs."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-from visage_lite import ambisonics, field_plots, pattern_plots
+from visage_lite import ambisonics, field_plots, pattern_plots, plots
 from visage_lite.directions import Direction
 from visage_lite.player import players
 
 START_DEG = (60, 20)
+SCALES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # of guidance; knobs start at 1
 
 
 def place_source(signal: np.ndarray, rate: float) -> SourcePlacer:
@@ -124,6 +126,74 @@ class PatternStepper:
 
     def __str__(self) -> str:
         return "buttons and a slider that step through the pattern: run the cell to use them"
+
+    __repr__ = __str__
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
+        return {**self.box._repr_mimebundle_(), "text/plain": str(self)}
+
+
+def two_knobs(make: Callable[[float, float], np.ndarray], rate: int, truth: Direction) -> TwoKnobs:
+    """Two knobs for two-way guidance, with the map and the sound of what is generated at their scales.
+
+    First it displays what needs no slider: the map and the sound with both scales at 1.
+
+    Args:
+        make: generates the sound field [4, N] for a visual and a direction scale; called once for each pair.
+        rate: samples per second.
+        truth: where the source really is, marked by a ring.
+    Returns: TwoKnobs; a notebook shows it. `visual` and `direction` are its knobs.
+    Notebook: 05_generation.
+    """
+    from IPython.display import display
+
+    knobs = TwoKnobs(make, rate, truth)
+    display({"image/png": bytes(knobs.picture.value), "text/plain": knobs.label}, raw=True)
+    display(players({knobs.label: knobs.field()}, rate, gain=knobs.gain))
+    return knobs
+
+
+class TwoKnobs:
+    """Sliders for the visual and the direction scale, and under them a picture and a player."""
+
+    def __init__(self, make: Callable[[float, float], np.ndarray], rate: int, truth: Direction) -> None:
+        import ipywidgets
+
+        self.make, self.rate, self.truth = make, rate, truth
+        self.made: dict[tuple[float, float], np.ndarray] = {}
+        options = [(f"{scale:g}", scale) for scale in SCALES]
+        self.visual, self.direction = (
+            ipywidgets.SelectionSlider(options=options, value=1.0, description=name, continuous_update=False)
+            for name in ("visual", "direction")
+        )
+        self.picture, self.sound = ipywidgets.Image(format="png"), ipywidgets.HTML()
+        self.box = ipywidgets.VBox([ipywidgets.HBox([self.visual, self.direction]), self.picture, self.sound])
+        self.gain = players({"start": self.field()}, rate).gain / 2  # 6 dB of room for what is louder elsewhere
+        for knob in (self.visual, self.direction):
+            knob.observe(lambda change: self._show(), names="value")
+        self._show()
+
+    @property
+    def label(self) -> str:
+        """The scales that the knobs are at, in words."""
+        return f"visual scale {self.visual.value:g}, direction scale {self.direction.value:g}"
+
+    def field(self) -> np.ndarray:
+        """The sound field at the knobs' scales: [4, N]."""
+        scales = self.visual.value, self.direction.value
+        if scales not in self.made:
+            self.made[scales] = self.make(*scales)
+        return self.made[scales]
+
+    def _show(self) -> None:
+        field = self.field()
+        ax = plots.energy_map(ambisonics.energy_map(field), direction=self.truth)
+        ax.set_title(self.label, fontsize=9)
+        self.picture.value = _png(ax)
+        self.sound.value = players({self.label: field}, self.rate, gain=self.gain).html
+
+    def __str__(self) -> str:
+        return "two knobs that guide the model: run the cell to use them"
 
     __repr__ = __str__
 

@@ -19,19 +19,6 @@ def chance_loss(answer: Callable) -> None:
         assert np.isclose(answer(streams, vocab), expected), f"{streams} streams of {vocab} codes: {expected:.2f} nats"
 
 
-@exercise("04_training", "step i knows the steps before it and itself: np.tril, or compare two aranges")
-def may_look(answer: Callable) -> None:
-    """The mask of causal attention, bool [steps, steps]: answer(steps)."""
-    for steps in (1, 5):
-        got = np.asarray(answer(steps))
-        assert got.shape == (steps, steps), f"the shape is {got.shape}, not {(steps, steps)}"
-        assert got.dtype == bool, f"the type is {got.dtype}, not bool"
-        assert got[-1].all(), "the last step may ask every step"
-        assert not np.triu(got, 1).any(), "a step looks into its future"
-        assert got.diagonal().all(), "a step may ask itself"
-        assert np.array_equal(got, np.tril(np.ones((steps, steps), dtype=bool))), "a step may ask all earlier ones"
-
-
 @exercise("04_training", "offsets are 0, 1 or 2; a stream speaks where step minus its offset is even")
 def streams_due(answer: Callable) -> None:
     """The streams predicted at a step far from both ends, sorted: answer(step, channels, codebooks)."""
@@ -43,11 +30,15 @@ def streams_due(answer: Callable) -> None:
         assert got == expected, f"step {step}, {channels} channels, {codebooks} codebooks: {expected}, got {got}"
 
 
-@exercise("04_training", "two attentions of four square matrices, two of width x ffn, biases, three norms of 2 width")
-def decoder_layer_weights(answer: Callable) -> None:
-    """The number of weights of a decoder layer: answer(width, ffn)."""
-    for width, ffn, expected in ((1024, 4096, 16_796_672), (128, 512, 264_576), (2, 3, 77)):
-        assert answer(width, ffn) == expected, f"width {width}, ffn {ffn}: {expected:,}, got {answer(width, ffn):,}"
+@exercise(
+    "04_training",
+    "6 x weights x positions for a clip; times clips and epochs; over gpus x tflops x 1e12; a day has 86,400 s",
+)
+def training_days(answer: Callable) -> None:
+    """How long a run takes: answer(weights, positions, clips, epochs, gpus, tflops)."""
+    for case, expected in (((1e8, 1000, 86_400, 1, 1, 1), 0.6), ((2e8, 861, 81_594, 80, 8, 100), 0.097573)):
+        got = answer(*case)
+        assert np.isclose(got, expected, rtol=1e-4), f"{case}: {expected} days, got {got}"
 
 
 @exercise("04_training", "one number a clip for the picture, another for the direction; true where it is below share")
@@ -61,6 +52,21 @@ def guidance_masks(answer: Callable) -> None:
     assert abs(both - 0.01) < 0.004, f"one clip in a hundred loses both, not {both:.3f}: draw for each apart"
     again = answer(20_000, 0.1, np.random.default_rng(0))[0]
     assert np.array_equal(again, picture), "the same rng must give the same masks: draw from it, from nothing else"
+
+
+@exercise(
+    "04_training",
+    "place step x batch_size + i belongs to epoch place // clips; draw its permutation from (seed, epoch)",
+)
+def clips_of_step(answer: Callable) -> None:
+    """The clips that a step sees: answer(clips, batch_size, seed, step) -> int [batch_size]."""
+    whole = np.concatenate([np.asarray(answer(10, 4, 7, step)) for step in range(10)])
+    assert whole.shape == (40,), f"[batch_size] clips a step, not {np.shape(answer(10, 4, 7, 0))}"
+    epochs = whole.reshape(4, 10)
+    assert (np.sort(epochs) == np.arange(10)).all(), "every clip once in every epoch"
+    assert len({tuple(epoch) for epoch in epochs}) > 1, "every epoch in another order"
+    assert np.array_equal(answer(10, 4, 7, 3), whole[12:16]), "the same arguments must give the same clips"
+    assert not np.array_equal(whole[:10], np.concatenate([answer(10, 5, 8, step) for step in range(2)])), "use the seed"
 
 
 # 05_generation
@@ -87,6 +93,23 @@ def cache_bytes(answer: Callable) -> None:
     """The bytes of the cache: answer(layers, width, steps, branches, bytes_each)."""
     for case, expected in (((12, 1024, 861, 2, 4), 169_279_488), ((1, 2, 3, 1, 2), 24)):
         assert answer(*case) == expected, f"{case}: {expected:,} bytes, got {answer(*case):,}"
+
+
+@exercise("05_generation", "frame t is whole after step 2t + 2, counted from 0; which is the last frame it needs?")
+def steps_to_first_sound(answer: Callable) -> None:
+    """The steps done before the first piece of a stream sounds: answer(piece, after)."""
+    for (piece, after), expected in (((1, 0), 3), ((12, 1), 27), ((22, 8), 61)):
+        got = answer(piece, after)
+        assert got == expected, f"a piece of {piece} frames and {after} after it: {expected} steps, got {got}"
+
+
+@exercise("05_generation", "go on by window - overlap, but never so far that a window would end beyond the video")
+def window_starts(answer: Callable) -> None:
+    """Where the windows of a long video begin: answer(length, window, overlap)."""
+    cases = {(9, 5, 1): [0, 4], (5, 5, 1): [0], (3, 5, 1): [0], (10, 5, 1): [0, 4, 5], (14, 5, 2): [0, 3, 6, 9]}
+    for case, expected in cases.items():
+        got = [int(start) for start in answer(*case)]
+        assert got == expected, f"length, window, overlap {case}: {expected}, got {got}"
 
 
 # 06_evaluation

@@ -18,3 +18,15 @@ def top_p(probabilities, p):
 
 def cache_bytes(layers, width, steps, branches, bytes_each):
     return 2 * layers * width * steps * branches * bytes_each
+
+
+def steps_to_first_sound(piece, after):
+    last = piece + after - 1  # the last frame that is needed, from 0
+    return 2 * last + 2 + 1
+
+
+def window_starts(length, window, overlap):
+    starts = [0]
+    while starts[-1] + window < length:
+        starts.append(min(starts[-1] + window - overlap, length - window))
+    return starts
