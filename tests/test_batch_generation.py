@@ -63,7 +63,9 @@ def test_a_wav_a_clip_and_a_manifest_that_says_how(whole, folder, models):
     assert table["sha256"].tolist() == [sha256(whole / name) for name in table["file"]] and (table["seconds"] > 0).all()
     recipe = json.loads((whole / "manifest.json").read_text())
     assert recipe["seed"] == 0 and recipe["dtype"] == "float32" and recipe["sampling"]["top_k"] == 30
-    assert [branch["weight"] for branch in recipe["guidance"]] == [2.0, -1.0] and recipe["guidance"][0]["direction"]
+    scale = models.preset.guidance_scale
+    assert [branch["weight"] for branch in recipe["guidance"]] == [1 + scale, -scale]
+    assert recipe["guidance"][0]["direction"]
     assert recipe["checkpoint"]["name"] == "random model" and len(recipe["checkpoint"]["weights"]) == 16
     assert recipe["versions"]["torch"] and set(recipe["features"]) == {"sound", "video"}
     foa, rate = read_audio(whole / "6.wav")
