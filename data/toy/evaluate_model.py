@@ -2,8 +2,7 @@
 
 Writes results.csv beside this file, one row a system: how far the sound is from where it should be, whether it follows
 what moves, whether it is the right kind of sound and strikes when it should. The scores are those of
-`visage_lite.scene_scores`. Ablations are those trained by `train_model.py --without`; one not trained yet is left out
-and named.
+`visage_lite.scene_scores`. Ablations are those that `train_model.py --without` has trained; the others are left out.
 """
 
 import argparse
@@ -33,7 +32,6 @@ BATCH = 40
 
 def seen(seed: int) -> dict[str, np.ndarray]:
     """What the model is told of a scene."""
-    torch.set_num_threads(1)
     scene, preset = make_scene(seed), presets.toy()
     features = load_vision(preset).features(scene.view())
     return {"clip": features.clip.numpy(), "energy_map": features.energy_map.numpy(),
@@ -65,8 +63,10 @@ def systems(told: dict, scenes: list, truth: list, preset: Preset, scales: list[
         name = f"toy model, guidance {scale:g}" if scale else "toy model, no guidance"
         found[name] = partial(lambda scale: sound(model(weights), told, preset, scale), scale)
     for path in sorted(CACHE.glob("toy_without_*/model.safetensors")):
-        name = path.parent.name.removeprefix("toy_").replace("_", " ")
-        found[name] = partial(lambda path: sound(model(path), told, preset, preset.guidance_scale), path)
+        missing = path.parent.name.removeprefix("toy_without_")  # what it was not told in training, it is not told here
+        known = {key: value * 0 if key == missing else value for key, value in told.items()}
+        name = f"without {missing.replace('_', ' ')}"
+        found[name] = partial(lambda path, known: sound(model(path), known, preset, preset.guidance_scale), path, known)
     return found
 
 
