@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from visage_lite.checkpoints import load_released
+from visage_lite.layers import Dropout, GeluLinear
 from visage_lite.model import Visage, embedding_rows
 from visage_lite.pattern import Pattern
 from visage_lite.presets import ModelConfig, paper
@@ -208,6 +209,38 @@ def test_dropout_is_active_in_training_only():
     assert torch.equal(model(*conditions, ids), model(*conditions, ids))
     model.train()
     assert not torch.equal(model(*conditions, ids), model(*conditions, ids))
+
+
+def test_dropout_keeps_the_mean_and_one_byte_a_number():
+    kept, x = [], torch.ones(200, 500, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        y = Dropout(0.3)(x)
+    assert sum(t.nbytes for t in kept) == x.numel()
+    assert set(y.unique().tolist()) == {0, torch.tensor(1 / 0.7).item()} and abs(y.mean().item() - 1) < 0.02
+    y.sum().backward()
+    assert torch.equal(x.grad, y)
+    assert Dropout(0.3).eval()(x) is x
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_gelu_linear_is_linear_of_gelu_and_keeps_only_what_goes_in(half):
+    generator, kept = torch.Generator().manual_seed(0), []
+    shapes = (2, 5, 16), (7, 16), (7,)
+    x, weight, bias = (torch.randn(shape, generator=generator, requires_grad=True) for shape in shapes)
+    upstream = torch.randn(2, 5, 7, generator=generator)
+    expected = F.linear(F.gelu(x), weight, bias)
+    wanted = torch.autograd.grad(expected, (x, weight, bias), upstream)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            y = GeluLinear.apply(x.bfloat16() if half else x, weight, bias)
+    near = {"rtol": 0.03, "atol": 0.08} if half else {"rtol": 1e-5, "atol": 1e-5}
+    torch.testing.assert_close(y.float(), expected, **near)
+    for got, want in zip(torch.autograd.grad(y, (x, weight, bias), upstream.to(y.dtype)), wanted):
+        assert got.dtype == torch.float32
+        torch.testing.assert_close(got, want, **near)
+    assert {tuple(t.shape) for t in kept} == {(2, 5, 16), (7, 16)}
+    with torch.no_grad():
+        assert torch.equal(GeluLinear.apply(x, weight, bias), F.linear(F.gelu(x), weight, bias))
 
 
 def test_a_seed_makes_the_weights():

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from visage_lite.layers import Layer, two_layers
+from visage_lite.layers import Dropout, Layer, two_layers
 from visage_lite.losses import head_loss
 from visage_lite.presets import ModelConfig
 
@@ -63,7 +63,7 @@ class Visage(nn.Module):
         self.decoder_layers = nn.ModuleList(Layer(config, cross=True) for _ in range(config.decoder_layers))
         self.head_weight = nn.Parameter(torch.empty(streams, config.vocab, width))
         self.head_bias = nn.Parameter(torch.empty(streams, config.vocab))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.initialise(seed)
 
     def initialise(self, seed: int | None = None) -> None:

@@ -119,7 +119,7 @@ def memory(config: ModelConfig, frames: int, batch: int, dtype: str = "float32")
     """Bytes that training holds; the program itself and short-lived results are not counted.
 
     Weights, gradients and AdamW's two means are float32. Of activations, the formula counts what PyTorch keeps for the
-    way back: into and out of each matrix product and norm, dropout's masks, in the numbers' own type.
+    way back: into and out of each matrix product and norm in the numbers' own type, and dropout's masks, a byte each.
 
     Args:
         config: the sizes.
@@ -135,6 +135,7 @@ def memory(config: ModelConfig, frames: int, batch: int, dtype: str = "float32")
     count = parameters(config)
     trained = count - 4 * config.d_model
     vectors = config.streams * (embedding_rows(config.vocab) + config.vocab) * config.d_model  # not cast as a whole
+    vectors += (config.encoder_layers + config.decoder_layers) * config.ffn * config.d_model  # nor the ffn's second
     return {
         "weights": 4 * count,
         "gradients": 4 * trained,
@@ -148,15 +149,15 @@ def clip_activations(config: ModelConfig, frames: int, number: int) -> int:
     """Bytes kept of one clip for the way back; `number` is the bytes of a product's number. Arguments as `memory`.
 
     Each block of a layer keeps what its norm read (float32), what the norm gave to the next product, and its dropout
-    mask; self-attention also query, key, value and result; cross-attention query and result; feed-forward 2 F.
+    mask; self-attention also query, key, value and result; cross-attention query and result; feed-forward F.
     """
     width, masks = config.d_model, config.dropout > 0
-    block = 4 + number * (1 + masks)  # bytes per unit of width
+    block = 4 + number + masks  # bytes per unit of width
     attends = (3 + 1) * number
-    feeds = 2 * config.ffn * number
+    feeds = config.ffn * number
     encoder_token = (2 * block + attends) * width + feeds + (4 * config.heads)
     decoder_token = (3 * block + attends + 2 * number) * width + feeds + 2 * (4 * config.heads)
-    entry = (4 + number + 4 * masks) * width  # before the first layer
+    entry = (4 + number + masks) * width  # before the first layer
     steps, memory = Pattern(config.channels, config.codebooks).steps(frames), config.max_frames + 2
     read = config.decoder_layers * memory * 2 * width * number  # keys and values of the memory
     encoder = memory * (entry + config.encoder_layers * encoder_token)

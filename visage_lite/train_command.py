@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -44,6 +45,7 @@ def train(
     from visage_lite.optimisation import published
     from visage_lite.training import train as run_training
 
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # PyTorch on Linux: large pages, a third of a CPU step's time
     if variants not in ("all", "released", "none"):
         raise ValueError(f"--variants is all, released or none, not {variants}")
     if dtype not in ("float32", "bfloat16"):
