@@ -168,6 +168,35 @@ def test_intensity_points_at_the_source():
     assert np.array_equal(am.intensity_direction(omni), np.zeros(3))
 
 
+def test_diffuseness_of_plane_waves_and_of_sound_from_everywhere():
+    for azimuth, elevation in some_angles():
+        assert am.diffuseness(am.encode(noise(), azimuth, elevation)) == pytest.approx(0, abs=1e-12)
+    around = unit_vector(*some_angles(4000, seed=5).T)
+    directions = np.concatenate([around, -around])  # sounds that know nothing of each other, alike from both sides
+    weights = np.concatenate([np.ones((len(directions), 1)), directions[:, [1, 2, 0]]], axis=1)
+    assert am.diffuseness_of_covariance(weights.T @ weights) == pytest.approx(1, abs=1e-12)
+    assert am.diffuseness(np.zeros((4, 9))) == 1
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.9, 1.0])
+def test_diffuseness_is_the_diffuse_share_of_the_energy(share):
+    direct = np.outer(w := np.array([1, 0.6, 0.0, 0.8]), w)
+    everywhere = np.diag([1, 1 / 3, 1 / 3, 1 / 3])  # of the same energy
+    mixed = (1 - share) * direct + share * everywhere
+    assert am.diffuseness_of_covariance(7 * mixed) == pytest.approx(share, abs=1e-12)
+
+
+def test_diffuseness_against_its_formula_for_many_fields():
+    many = np.random.default_rng(4).standard_normal((2, 3, 4, 60))
+    for place in np.ndindex(2, 3):
+        w, *velocity = many[place]
+        flow = np.linalg.norm([np.mean(w * v) for v in velocity])
+        energy = (np.mean(w**2) + sum(np.mean(v**2) for v in velocity)) / 2
+        assert am.diffuseness(many)[place] == pytest.approx(1 - flow / energy)
+    turned = am.rotate(many, am.rotation_matrix(1.0, 0.4, -2.0))
+    np.testing.assert_allclose(am.diffuseness(turned), am.diffuseness(many))
+
+
 def test_pan_and_decode_mono_equal_the_stored_numbers():
     stored = np.load(REFERENCE / "mono_ambisonics.npz")
     mono, direction = stored["mono"], Direction(-float(stored["azimuth"]), float(stored["elevation"]))
@@ -214,6 +243,7 @@ def test_float32_stays_float32():
     lambda: am.energy_map(np.zeros((4, 0))),
     lambda: am.energy_map(np.zeros((9, 4))),
     lambda: am.energy_map(np.zeros((4, 9)), weighting="n3d"),
+    lambda: am.diffuseness(np.zeros((3, 9))),
     lambda: am.pan_mono(np.zeros(9), Direction(0, 0), "released"),
     lambda: am.decode_mono(np.zeros((4, 9)), Direction(0, 0), "released"),
 ])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from visage_lite import evaluation as ev
-from visage_lite.ambisonics import encode, energy_map, intensity_direction
+from visage_lite.ambisonics import covariance, encode, energy_map, intensity_direction
 from visage_lite.directions import Direction
 
 STORED = np.load(Path(__file__).parent / "reference" / "audio_energy_map.npz")
@@ -94,6 +94,31 @@ def test_correlation_against_numpy():
     assert ev.correlation(first, second) == pytest.approx(np.corrcoef(first, second)[0, 1])
     assert ev.correlation(first, 3 * first + 1) == pytest.approx(1)
     assert ev.correlation(first, -first) == pytest.approx(-1)
+
+
+def test_covariances_of_all_windows_at_once_against_each_window():
+    foa = np.random.default_rng(6).standard_normal((4, 8131))
+    lengths = [None, 1.0, 0.2, 0.5, 0.7]  # at 1,601 Hz, five windows of 0.2 s are a sample shorter than one of 1 s
+    for dtype in (float, np.float32):
+        found = ev.window_covariances(foa.astype(dtype), 1601, lengths)
+        for covariances, length in zip(found, lengths):
+            expected = [covariance(each) for each in ev.windows(foa.astype(dtype), 1601, length)]
+            np.testing.assert_allclose(covariances, expected, atol=1e-14)
+
+
+@pytest.mark.parametrize("mode", ev.MODES)
+def test_spatial_scores_against_a_loop_over_windows(mode):
+    rng = np.random.default_rng(7)
+    prediction, truth = rng.standard_normal((4, 5000)), rng.standard_normal((4, 5000))
+    truth[:, 2000:3600] = 0
+    found = ev.spatial_scores(prediction, truth, 1600, mode)
+    for name, length in ev.WINDOWS_S.items():
+        pairs = list(zip(*(ev.window_maps(foa, 1600, length, mode) for foa in (prediction, truth))))
+        cc = [np.corrcoef(p, t)[0, 1] for p, t in pairs if t.any()]
+        auc = [ev.auc_judd(p, t, mode) for p, t in pairs if t.any()]
+        assert found[name].cc == pytest.approx(np.mean(cc), abs=1e-9)
+        assert found[name].auc == pytest.approx(np.mean(auc), abs=1e-6)  # rounding orders what is alike at the poles
+        assert (found[name].scored, found[name].left_out) == (len(cc), len(pairs) - len(cc))
 
 
 # --- what is known ---
@@ -224,6 +249,9 @@ def test_the_peaks_of_several_maps_at_once_and_of_none():
     lambda: ev.spatial_scores(np.zeros((4, 100)), np.zeros((4, 99)), 10),
     lambda: ev.spatial_scores(np.ones((4, 100)), np.ones((4, 100)), 1000),
     lambda: ev.windows(np.zeros((3, 100)), 10, None),
+    lambda: ev.window_covariances(np.zeros((3, 100)), 10, [None]),
+    lambda: ev.window_covariances(np.zeros((4, 9)), 10, [None, 1.0]),
+    lambda: ev.scores_of_covariances({"all": (np.full((1, 4, 4), np.nan), np.ones((1, 4, 4)))}),
     lambda: ev.direction_error(np.zeros(4), 0, 0),
     lambda: ev.loudest_direction(np.zeros(4)),
     lambda: ev.loudest_direction(np.full((4, 8), np.nan)),

@@ -6,14 +6,7 @@ import pytest
 
 from visage_lite import ambisonics
 from visage_lite.listener import Listener
-from visage_lite.scene_scores import (
-    azimuth_over_time,
-    onsets,
-    onsets_met,
-    path_correlation,
-    score_scenes,
-    summary,
-)
+from visage_lite.scene_scores import onsets, onsets_met, path_correlation, score_scenes, summary
 from visage_lite.scenes import make_scene
 
 RATE = 16000
@@ -51,15 +44,6 @@ def test_the_path_is_followed_or_not():
     assert path_correlation(0 * truth, truth, scene) == 0
     rest = make_scene(4, moving=False, kind="engine")
     assert np.isnan(path_correlation(truth, rest.foa(RATE), rest))
-
-
-def test_azimuth_is_counted_from_the_camera_and_silence_has_none():
-    scene = make_scene(4, moving=False)
-    sound = np.random.default_rng(0).standard_normal(2 * RATE)
-    sound[RATE:] = 0
-    field = ambisonics.encode(sound, scene.camera.azimuth, scene.camera.elevation)
-    azimuth = azimuth_over_time(field, scene.camera)
-    assert np.allclose(azimuth[:2], 0, atol=1e-6) and np.isnan(azimuth[2:]).all()
 
 
 def test_onsets_are_found_where_things_are_struck():

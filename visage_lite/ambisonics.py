@@ -164,13 +164,19 @@ def map_grid(height: int = 90, width: int = 180, weighting: str = "sn3d") -> np.
     Raises: ValueError if the weighting has another name.
     Notebook: 02_ambisonics.
     """
+    rows, columns = _grid_factors(height, width, weighting)
+    return rows[:, :, None] * columns[:, None]
+
+
+def _grid_factors(height: int, width: int, weighting: str) -> tuple[np.ndarray, np.ndarray]:
+    """What each channel's weights in the map have of the elevation [4, height] and of the azimuth [4, width]."""
     if weighting not in ("sn3d", "as_released"):
         raise ValueError(f"no weighting {weighting!r}: choose sn3d or as_released")
     place, level = (0.5, 1.0) if weighting == "sn3d" else (1.0, 2**0.5)
-    elevation = np.pi / 2 - np.pi * (np.arange(height)[:, None] + place) / height
+    elevation = np.pi / 2 - np.pi * (np.arange(height) + place) / height
     azimuth = np.pi - 2 * np.pi * (np.arange(width) + place) / width
-    front, left, up = np.moveaxis(unit_vector(azimuth, elevation), -1, 0)
-    return np.stack([np.ones_like(front), level * left, up, level * front])
+    rows = np.stack([np.ones(height), level * np.cos(elevation), np.sin(elevation), level * np.cos(elevation)])
+    return rows, np.stack([np.ones(width), np.sin(azimuth), np.ones(width), np.cos(azimuth)])
 
 
 def energy_map(foa: np.ndarray, height: int = 90, width: int = 180, weighting: str = "sn3d") -> np.ndarray:
@@ -197,15 +203,16 @@ def energy_map_of_covariance(
     Returns: float64 [..., height, width].
     Notebook: 02_ambisonics.
     """
-    power = np.asarray(matrix).reshape(*np.shape(matrix)[:-2], 16) @ _products(height, width, weighting)
-    return np.sqrt(np.maximum(power, 0.0)).reshape(*power.shape[:-1], height, width)
+    rows, columns = _products(height, width, weighting)
+    power = (np.asarray(matrix).reshape(*np.shape(matrix)[:-2], 1, 16) * rows) @ columns
+    return np.sqrt(np.maximum(power, 0.0, out=power), out=power)  # in place: new memory costs more than the root
 
 
 @lru_cache(maxsize=4)
-def _products(height: int, width: int, weighting: str) -> np.ndarray:
-    """How much each product of two channels counts in each cell: float64 [16, height * width]."""
-    grid = map_grid(height, width, weighting).reshape(4, -1)
-    return (grid[:, None] * grid[None]).reshape(16, -1)
+def _products(height: int, width: int, weighting: str) -> tuple[np.ndarray, np.ndarray]:
+    """What each product of two channels' weights has of the elevation [height, 16] and of the azimuth [16, width]."""
+    rows, columns = _grid_factors(height, width, weighting)
+    return (rows[:, None] * rows).reshape(16, -1).T, (columns[:, None] * columns).reshape(16, -1)
 
 
 def intensity_direction(foa: np.ndarray) -> np.ndarray:
@@ -215,9 +222,31 @@ def intensity_direction(foa: np.ndarray) -> np.ndarray:
     Returns: float64 [..., 3]; zeros where the field is silent or comes from everywhere alike.
     Source: Merimaa and Pulkki 2005. Notebook: 02_ambisonics.
     """
-    intensity = covariance(foa)[..., 0, [3, 1, 2]]
+    return intensity_of_covariance(covariance(foa))
+
+
+def intensity_of_covariance(matrix: np.ndarray) -> np.ndarray:
+    """`intensity_direction` from covariances alone: [..., 4, 4] -> float64 [..., 3]."""
+    intensity = np.asarray(matrix, float)[..., 0, [3, 1, 2]]
     length = np.linalg.norm(intensity, axis=-1, keepdims=True)
     return np.divide(intensity, length, out=np.zeros_like(intensity), where=length > 0)
+
+
+def diffuseness(foa: np.ndarray) -> np.ndarray:
+    """The share of the energy that does not flow: 0 for one plane wave, 1 for sound from everywhere alike.
+
+    Args: foa: [..., 4, N].
+    Returns: float64 [...], 1 - 2 |mean W (X, Y, Z)| / mean (W^2 + X^2 + Y^2 + Z^2); silence has 1.
+    Source: Merimaa and Pulkki 2005, in SN3D. Notebook: 06_evaluation.
+    """
+    return diffuseness_of_covariance(covariance(foa))
+
+
+def diffuseness_of_covariance(matrix: np.ndarray) -> np.ndarray:
+    """`diffuseness` from covariances alone: [..., 4, 4] -> float64 [...]."""
+    matrix = np.asarray(matrix, float)
+    flow, energy = 2 * np.linalg.norm(matrix[..., 0, 1:], axis=-1), np.trace(matrix, axis1=-2, axis2=-1)
+    return 1 - np.minimum(np.divide(flow, energy, out=np.zeros_like(energy), where=energy > 0), 1)
 
 
 def pan_mono(signal: np.ndarray, direction: Direction, mode: str = "corrected") -> np.ndarray:

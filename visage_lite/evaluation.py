@@ -7,14 +7,15 @@ window is left out and counted. No score is ever NaN.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import rankdata
 
-from visage_lite.ambisonics import energy_map
+from visage_lite.ambisonics import energy_map, energy_map_of_covariance
 from visage_lite.directions import unit_vector
+from visage_lite.ranks import roc_area
 
 MODES = ("corrected", "as_released")
 WINDOWS_S = {"all": None, "1fps": 1.0, "5fps": 0.2}  # how long a piece of sound one energy map covers; None: all of it
@@ -47,7 +48,10 @@ def equal_area(levels: np.ndarray, mode: str = "corrected") -> np.ndarray:
         raise ValueError(f"equal_area takes maps [..., H, W], not {list(levels.shape)}")
     left, right, share = _samples(*levels.shape[-2:], _checked(mode))
     flat = levels.reshape(*levels.shape[:-2], -1)
-    return flat[..., left] * (1 - share) + flat[..., right] * share
+    samples, second = np.take(flat, left, axis=-1), np.take(flat, right, axis=-1)
+    samples *= 1 - share  # in place: new memory costs more than the product
+    second *= share
+    return np.add(samples, second, out=samples)
 
 
 @lru_cache(maxsize=4)
@@ -72,10 +76,7 @@ def is_flat(levels: np.ndarray) -> bool:
 
     Raises: ValueError if it holds numbers that are not finite.
     """
-    levels = np.asarray(levels, float)
-    if not np.isfinite(levels).all():
-        raise ValueError("an energy map holds numbers that are not finite: look at the sound it came from")
-    return bool(levels.std() <= FLAT * np.abs(levels).mean())
+    return _spread(_finite(levels).ravel())[2]
 
 
 def correlation(prediction: np.ndarray, truth: np.ndarray) -> float:
@@ -86,11 +87,7 @@ def correlation(prediction: np.ndarray, truth: np.ndarray) -> float:
     Raises: ValueError if the shapes differ or a number is not finite.
     Source: Pearson. Notebook: 06_evaluation.
     """
-    prediction, truth = _pair(prediction, truth)
-    if is_flat(prediction) or is_flat(truth):
-        return 0.0
-    prediction, truth = prediction - prediction.mean(), truth - truth.mean()
-    return float(np.sum(prediction * truth) / np.sqrt(np.sum(prediction**2) * np.sum(truth**2)))
+    return compare_maps(*_pair(prediction, truth))[0]
 
 
 def auc_judd(prediction: np.ndarray, truth: np.ndarray, mode: str = "corrected") -> float:
@@ -107,20 +104,30 @@ def auc_judd(prediction: np.ndarray, truth: np.ndarray, mode: str = "corrected")
     Raises: ValueError if the shapes differ, a number is not finite, or the mode has another name.
     Source: Judd et al. 2009. Differs: no random jitter is added to break ties. Notebook: 06_evaluation.
     """
-    prediction, truth = _pair(prediction, truth)
-    if is_flat(prediction) or is_flat(truth):
-        return 0.5
-    positive = truth > truth.max() - truth.std()
-    hits, others = int(positive.sum()), int((~positive).sum())
-    if others == 0:
-        return 0.5
-    if _checked(mode) == "corrected":
-        return float((rankdata(prediction)[positive].sum() - hits * (hits + 1) / 2) / (hits * others))
-    thresholds = np.sort(prediction[positive])[::-1]
-    above = len(prediction) - np.searchsorted(np.sort(prediction), thresholds)
-    step = np.arange(hits)
-    true_rate, false_rate = np.r_[0, step / hits, 1], np.r_[0, (above - step) / others, 1]
-    return float(np.sum(np.diff(false_rate) * (true_rate[1:] + true_rate[:-1]) / 2))
+    return compare_maps(*_pair(prediction, truth), _checked(mode))[1]
+
+
+def compare_maps(prediction: np.ndarray, truth: np.ndarray, mode: str = "corrected") -> tuple[float, float, bool]:
+    """CC and AUC-Judd of two maps, see `correlation` and `auc_judd`, and whether the truth tells a direction.
+
+    Args:
+        prediction, truth: finite float64 [M].
+        mode: see `auc_judd`.
+    Notebook: 06_evaluation.
+    """
+    (p, p_std, p_flat), (t, t_std, t_flat) = _spread(prediction), _spread(truth)
+    if p_flat or t_flat:
+        return 0.0, 0.5, not t_flat
+    positive = truth > truth.max() - t_std
+    auc = roc_area(prediction, positive, released=mode == "as_released")
+    return float(p @ t / len(p) / (p_std * t_std)), auc, True
+
+
+def _spread(levels: np.ndarray) -> tuple[np.ndarray, float, bool]:
+    """Of a map [M]: what is left without the mean [M], the standard deviation, whether the map is flat."""
+    rest = levels - levels.mean()
+    std = np.sqrt(rest @ rest / len(rest))
+    return rest, std, bool(std <= FLAT * np.abs(levels).mean())
 
 
 def spatial_scores(
@@ -141,14 +148,50 @@ def spatial_scores(
     if prediction.shape != truth.shape or prediction.ndim != 2:
         shapes = f"{list(prediction.shape)} and {list(truth.shape)}"
         raise ValueError(f"two fields [4, N] of one length are compared, not {shapes}: cut the longer")
-    scores = {}
-    for name, window_s in WINDOWS_S.items():
-        maps = [window_maps(foa, sample_rate, window_s, mode) for foa in (prediction, truth)]
-        pairs = [(p, t) for p, t in zip(*maps) if not is_flat(t)]
-        cc = float(np.mean([correlation(p, t) for p, t in pairs])) if pairs else 0.0
-        auc = float(np.mean([auc_judd(p, t, mode) for p, t in pairs])) if pairs else 0.5
-        scores[name] = SpatialScore(cc, auc, len(pairs), len(maps[0]) - len(pairs))
+    pairs = zip(*(window_covariances(foa, sample_rate, WINDOWS_S.values()) for foa in (prediction, truth)))
+    return scores_of_covariances(dict(zip(WINDOWS_S, pairs)), mode)
+
+
+def scores_of_covariances(pairs: dict[str, tuple[np.ndarray, ...]], mode: str = "corrected") -> dict[str, SpatialScore]:
+    """`spatial_scores` from covariances alone, all that they need to know of the sound.
+
+    Args:
+        pairs: name of the windows -> covariances [windows, 4, 4] of the prediction and of the truth.
+        mode: see `spatial_scores`.
+    Returns: name of the windows -> SpatialScore.
+    Raises: ValueError if a number is not finite.
+    Notebook: 06_evaluation.
+    """
+    weighting, scores = "sn3d" if _checked(mode) == "corrected" else "as_released", {}
+    for name, pair in pairs.items():
+        rows = []
+        for both in np.stack([_finite(each) for each in pair], axis=1):  # one by one: the maps stay in the cache
+            maps = equal_area(energy_map_of_covariance(both, weighting=weighting), mode)
+            rows.append(compare_maps(*maps, mode))
+        scored = [(cc, auc) for cc, auc, judged in rows if judged]
+        cc, auc = map(float, np.mean(scored, axis=0)) if scored else (0.0, 0.5)
+        scores[name] = SpatialScore(cc, auc, len(scored), len(rows) - len(scored))
     return scores
+
+
+def window_covariances(foa: np.ndarray, sample_rate: float, windows_s: Iterable[float | None]) -> list[np.ndarray]:
+    """The covariances of a field's windows of several lengths, with every sample read once.
+
+    Args:
+        foa: [4, N].
+        sample_rate: Hz.
+        windows_s: seconds, or None for one window over all of it; see `windows`.
+    Returns: for each length float64 [windows, 4, 4], `ambisonics.covariance` of `windows`.
+    Raises: ValueError if foa is not [4, N] or is shorter than a window.
+    Notebook: 06_evaluation.
+    """
+    foa = np.asarray(foa)
+    cuts = [np.arange(count + 1) * samples for samples, count in (_fit(foa, sample_rate, w) for w in windows_s)]
+    edges = np.unique(np.concatenate(cuts))
+    pieces = (foa[:, begin:end].astype(float) for begin, end in zip(edges[:-1], edges[1:]))
+    sums = np.stack([piece @ piece.T for piece in pieces])
+    places = [np.searchsorted(edges, cut) for cut in cuts]
+    return [np.add.reduceat(sums[: at[-1]], at[:-1]) / cut[1] for at, cut in zip(places, cuts)]
 
 
 def windows(foa: np.ndarray, sample_rate: float, window_s: float | None) -> np.ndarray:
@@ -161,7 +204,12 @@ def windows(foa: np.ndarray, sample_rate: float, window_s: float | None) -> np.n
     Returns: [windows, 4, n].
     Raises: ValueError if foa is not [4, N] or is shorter than a window.
     """
-    foa = np.asarray(foa)
+    samples, count = _fit(np.asarray(foa), sample_rate, window_s)
+    return np.asarray(foa)[:, : count * samples].reshape(4, count, samples).swapaxes(0, 1)
+
+
+def _fit(foa: np.ndarray, sample_rate: float, window_s: float | None) -> tuple[int, int]:
+    """How many samples a window of a field has, and how many windows fit."""
     if foa.ndim != 2 or foa.shape[0] != 4:
         raise ValueError(f"one field is [4, N] (W, Y, Z, X), not {list(foa.shape)}")
     samples = foa.shape[1] if window_s is None else round(window_s * sample_rate)
@@ -169,7 +217,7 @@ def windows(foa: np.ndarray, sample_rate: float, window_s: float | None) -> np.n
     if count == 0:
         length = "one sample" if window_s is None else f"a window of {window_s:g} s"
         raise ValueError(f"{foa.shape[1]} samples at {sample_rate:g} Hz are shorter than {length}")
-    return foa[:, : count * samples].reshape(4, count, samples).swapaxes(0, 1)
+    return samples, count
 
 
 def window_maps(
@@ -208,10 +256,17 @@ def direction_error(estimate: np.ndarray, azimuth: np.ndarray | float, elevation
 
 def _pair(prediction: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Two maps of one shape as flat arrays."""
-    prediction, truth = np.asarray(prediction, float), np.asarray(truth, float)
+    prediction, truth = _finite(prediction), _finite(truth)
     if prediction.shape != truth.shape or prediction.size == 0:
         raise ValueError(f"maps of one shape are compared, not {list(prediction.shape)} and {list(truth.shape)}")
     return prediction.ravel(), truth.ravel()
+
+
+def _finite(numbers: np.ndarray) -> np.ndarray:
+    numbers = np.asarray(numbers, float)
+    if not np.isfinite(numbers).all():
+        raise ValueError("an energy map holds numbers that are not finite: look at the sound it came from")
+    return numbers
 
 
 def _checked(mode: str) -> str:

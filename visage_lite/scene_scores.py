@@ -8,15 +8,13 @@ import numpy as np
 import pandas as pd
 
 from visage_lite.ambisonics import intensity_direction
-from visage_lite.directions import Direction, angles
-from visage_lite.evaluation import spatial_scores, windows
+from visage_lite.directions import Direction
+from visage_lite.evaluation import spatial_scores, window_covariances
 from visage_lite.listener import SAMPLE_RATE, Listener, hear_kinds
-from visage_lite.panorama import camera_axes
 from visage_lite.scenes import STRUCK, Scene
+from visage_lite.spatial import PATH_S, azimuth_correlation, azimuth_over_time
 
 ONSET_S = 0.2  # a stroke counts as met within so much: a video of 4 frames a second shows it no more exactly
-WINDOW_S = 0.5  # of the azimuth over time
-QUIET_DB = -25.0  # a window so far below the loudest of its clip tells no direction
 RISE_DB = 6.0  # an onset rises so much above the 60 ms before
 
 
@@ -71,35 +69,14 @@ def _off_deg(field: np.ndarray, wanted: Direction) -> float:
     return float(np.degrees(Direction.from_vector(vector).angle_to(wanted))) if np.any(vector) else 90.0
 
 
-def azimuth_over_time(field: np.ndarray, camera: Direction, rate: int = SAMPLE_RATE) -> np.ndarray:
-    """Azimuth of each half second, seen from the camera: float64 [n], radians, left positive; NaN where it is quiet.
-
-    Args: field: [4, N]. camera: where it looks, azimuth 0. rate: of the samples, Hz.
-    Notebook: 06_evaluation.
-    """
-    pieces = windows(field, rate, WINDOW_S)  # [n, 4, N / n]
-    level_db = 10 * np.log10(np.mean(pieces[:, 0] ** 2, axis=-1) + 1e-12)
-    vectors = intensity_direction(pieces) @ camera_axes(camera).T
-    azimuth = angles(vectors + 1e-12)[0]
-    return np.where((level_db > level_db.max() + QUIET_DB) & np.any(vectors, axis=-1), azimuth, np.nan)
-
-
 def path_correlation(field: np.ndarray, truth: np.ndarray, scene: Scene) -> float:
-    """Pearson correlation of the azimuths of two sound fields over time, where both are loud enough.
+    """`spatial.azimuth_correlation` of two sound fields, seen from the camera so that no path crosses the seam behind.
 
-    Args: field, truth: [4, N]. scene: says where the camera looks, so that no path crosses the seam behind.
-    Returns: -1 to 1; 0 if the field does not move or is silent, NaN if the truth does not move sideways (under 5
-        degrees) or fewer than three of its windows are loud.
+    Args: field, truth: [4, N], 16 kHz. scene: says where the camera looks.
     Notebook: 06_evaluation.
     """
-    one, other = (azimuth_over_time(each, scene.camera) for each in (field, truth))
-    loud = np.isfinite(other)
-    if loud.sum() < 3 or np.ptp(other[loud]) < np.radians(5):
-        return np.nan
-    both = loud & np.isfinite(one)
-    if both.sum() < 3 or np.ptp(one[both]) < 1e-9:
-        return 0.0
-    return float(np.corrcoef(one[both], other[both])[0, 1])
+    one, other = (window_covariances(each, SAMPLE_RATE, [PATH_S])[0] for each in (field, truth))
+    return azimuth_correlation(*(azimuth_over_time(each, scene.camera) for each in (one, other)))
 
 
 def onsets(signal: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
