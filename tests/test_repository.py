@@ -20,14 +20,18 @@ ROWS = [
     ["field_plots", "pattern_plots", "dataset_plots"], ["score_plots"], ["explorers"],
     ["layers", "losses"], ["model"], ["timing"], ["sizing"], ["released"], ["checkpoints"],
     ["dots"], ["packing"], ["kernels"], ["graphs"], ["decoding"], ["sampling"], ["generation"],
-    ["evaluation"], ["baselines"], ["listener"], ["scene_scores"],
+    ["ranks"], ["evaluation"], ["spatial"], ["intervals"], ["ladder"], ["baselines"],
+    ["listener"], ["embeddings", "frechet"], ["semantics"], ["evaluation_plots"], ["scene_scores"],
+    ["pairing"], ["evaluation_run"], ["evaluation_tables"], ["evaluation_results"], ["report"],
     ["optimisation"], ["runs"], ["validation"], ["training"], ["train_command"],
-    ["pipeline"], ["long_video"], ["outputs"], ["batch_generation"], ["command_parts"], ["generate_all_command"],
+    ["pipeline"], ["long_video"], ["outputs"], ["batch_generation"], ["command_parts"],
+    ["generate_all_command", "evaluate_command"],
     ["checking"], ["tasks_sound", "tasks_model"], ["exercises"], ["cli"],
 ]
 # Parts of another module that no reader calls, and the command line, whose options explain themselves.
 PLUMBING = {"streams", "muxing", "dots", "packing", "kernels", "graphs", "decoding", "layers", "losses", "released",
-            "towers", "looks", "quick_dac", "cli", "train_command", "command_parts", "generate_all_command"}
+            "towers", "looks", "ranks", "quick_dac", "cli", "train_command", "command_parts", "generate_all_command",
+            "evaluate_command"}
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
 
 

@@ -16,6 +16,7 @@ from visage_lite.command_parts import guidance_named as _guidance
 from visage_lite.command_parts import or_else as _or
 from visage_lite.command_parts import resumable as _resumable
 from visage_lite.command_parts import tell as _tell
+from visage_lite.evaluate_command import evaluate
 from visage_lite.generate_all_command import generate_all
 from visage_lite.train_command import train
 
@@ -226,6 +227,7 @@ def features(
 
 app.command()(train)
 app.command()(generate_all)
+app.command()(evaluate)
 
 
 def main() -> None:

@@ -1,0 +1,161 @@
+"""The folder of an evaluation: every table as a file, the recipe beside them, and what there is to say of it.
+
+    clips.csv summary.csv semantics.csv differences.csv bad.csv recipe.json
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from visage_lite import evaluation_tables as tables
+from visage_lite.embeddings import Embedding, ListenerEmbedding, audioldm_pieces
+from visage_lite.evaluation_run import Evaluated, evaluate_pairs, read_evaluated, write_json
+from visage_lite.intervals import written
+from visage_lite.pairing import REMEDIES, Pairs, pair_folders
+from visage_lite.streams import atomic
+
+EMBEDDINGS = ("listener", "audioldm", "none")
+
+
+@dataclass(frozen=True)
+class Results:
+    """What `evaluate_folders` found and wrote. Notebook: 06_evaluation."""
+
+    clips: pd.DataFrame  # see `evaluation_tables.clip_table`
+    summary: pd.DataFrame
+    semantics: pd.DataFrame | None  # None without embedding
+    differences: pd.DataFrame | None  # None if nothing was compared
+    bad: pd.DataFrame  # clip, problem, detail, remedy
+    recipe: dict  # recipe.json
+    lines: list[str]  # all this in words
+    written: list[str]  # names of files
+
+
+def embedding_named(name: str, weights: Path | None = None) -> Embedding | None:
+    """What listens, by name; None for "none".
+
+    Args: name: one of EMBEDDINGS. weights: the folder that audioldm needs.
+    Raises: ValueError for another name or without the folder; FileNotFoundError if a file of weights is missing.
+    """
+    if name not in EMBEDDINGS:
+        raise ValueError(f"--embedding is {', '.join(EMBEDDINGS[:-1])} or {EMBEDDINGS[-1]}, not {name}")
+    if (name == "audioldm") != (weights is not None):
+        raise ValueError("--embedding audioldm and --weights FOLDER are given together")
+    if name == "audioldm":
+        return audioldm_pieces(weights)
+    return ListenerEmbedding() if name == "listener" else None
+
+
+def evaluate_folders(
+    pairs: Pairs, folders: tuple[Path, Path], out: str | Path, embedding: Embedding | None,
+    compare: str | Path | None = None, options: dict | None = None, workers: int | None = None, progress: bool = True,
+) -> Results:  # fmt: skip
+    """Score all pairs and write the tables; goes on where an earlier run stopped.
+
+    Args:
+        pairs: from `pairing.pair_folders` of the two folders.
+        folders: generated and truth, for the recipe.
+        out: folder for the results, made if missing.
+        embedding: what FAD and KLD listen with, or None.
+        compare: another generated folder, or the results of one, or None.
+        options: mode ("corrected"), seed (0), split and limit, as they were given.
+        workers: processes, as for `jobs.in_parallel`. progress: show a bar.
+    Returns: Results.
+    Raises: ValueError if the folder holds the scores of other folders, or no clip could be scored.
+    Notebook: 06_evaluation.
+    """
+    out, options = Path(out), {"mode": "corrected", "seed": 0, "split": None, "limit": None} | (options or {})
+    about = dict(zip(("generated", "truth"), (str(Path(folder).resolve()) for folder in folders)))
+    evaluated = evaluate_pairs(pairs, out, embedding, about, workers, progress)
+    clips = tables.clip_table(evaluated)
+    summary = tables.summary_table(clips, options["seed"])
+    semantic = None if embedding is None else tables.semantic_table(evaluated, clips, options["seed"])
+    bad = evaluated.bad.assign(remedy=evaluated.bad["problem"].map(REMEDIES))
+    lines = tables.lines(summary, semantic, clips, bad, options["mode"])
+    lines += [*_bad_lines(bad), *_no_camera(clips, semantic)]
+    differences = None
+    if compare is not None:
+        where = (Path(compare), folders[1], out)
+        other = _other(where, embedding, options, workers, progress)
+        differences, said = _compared(evaluated, other, Path(compare).name, options)
+        lines += said
+    recipe = _recipe(evaluated, folders[0], options, compare, len(bad))
+    files = {"clips": clips, "summary": summary, "semantics": semantic, "differences": differences, "bad": bad}
+    names = _write(out, files, recipe)
+    return Results(clips, summary, semantic, differences, bad, recipe, lines, names)
+
+
+def _no_camera(clips: pd.DataFrame, semantic: pd.DataFrame | None) -> list[str]:
+    lacking = int((~clips["camera"]).sum())
+    if semantic is None or not lacking:
+        return []
+    return [f"FAD and KLD toward the camera are left out: {lacking:,} clips have no camera direction; give a data set "
+            "with ambi.json as TRUTH"]  # fmt: skip
+
+
+def _write(out: Path, files: dict[str, pd.DataFrame | None], recipe: dict) -> list[str]:
+    """Write the tables that there are, remove those of an earlier run that there are not. Returns: names."""
+    names = []
+    for name, table in files.items():
+        if table is None:
+            (out / f"{name}.csv").unlink(missing_ok=True)
+            continue
+        with atomic(out / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=table.index.name is not None, float_format="%.6g")
+        names.append(f"{name}.csv")
+    write_json(out / "recipe.json", recipe)
+    return [*names, "recipe.json"]
+
+
+def _recipe(evaluated: Evaluated, generated: Path, options: dict, compare: object, bad: int) -> dict:
+    """What decided the scores, what this run scored, and how the sounds were made if their folder says so."""
+    contents = {}
+    for side in ("generated", "truth"):
+        rows = evaluated.clips[["clip", f"{side}_sha256"]].to_csv(index=False, header=False)
+        contents[side] = hashlib.sha256(rows.encode()).hexdigest()
+    manifest = Path(generated) / "manifest.json"
+    made = json.loads(manifest.read_text()) if manifest.is_file() else None
+    run = {**options, "compare": compare and str(compare), "clips": len(evaluated.clips), "not_scored": bad,
+           "videos": int(evaluated.clips["video"].nunique()), "contents_sha256": contents, "level": 0.95,
+           "intervals": "bootstrap over videos"}  # fmt: skip
+    return {"scores": evaluated.recipe, "run": run, "generated_by": made}
+
+
+def _bad_lines(bad: pd.DataFrame) -> list[str]:
+    """A line for each kind of problem: how many, the first ten, what to do."""
+    said = []
+    for problem, rows in bad.groupby("problem", sort=False):
+        first = "; ".join(f"{clip} ({detail})" for clip, detail in rows[["clip", "detail"]].head(10).to_numpy())
+        more = ", ..." if len(rows) > 10 else ""
+        said.append(f"{problem}, {len(rows):,}: {first}{more}. Remedy: {REMEDIES[problem]}")
+    return said
+
+
+def _other(
+    where: tuple[Path, Path, Path], embedding: Embedding | None, options: dict, workers: int | None, progress: bool
+) -> Evaluated:
+    """The scores of the system to compare with: read, or computed into a folder inside `out`."""
+    compare, truth, out = where
+    if (compare / "recipe.json").is_file() and (compare / "scores").is_dir():
+        return read_evaluated(compare, embedding)
+    pairs = pair_folders(compare, truth, options["split"], options["limit"])
+    about = {"generated": str(compare.resolve()), "truth": str(Path(truth).resolve())}
+    key = hashlib.sha256(about["generated"].encode()).hexdigest()[:8]
+    return evaluate_pairs(pairs, out / f"compared_{key}", embedding, about, workers, progress)
+
+
+def _compared(evaluated: Evaluated, other: Evaluated, name: str, options: dict) -> tuple[pd.DataFrame, list[str]]:
+    """The table of differences, and the most important of them in words."""
+    found, only = tables.difference_of(evaluated, other, options["seed"])
+    said = [f"difference to {name} on {int(found['clips'].max()):,} clips that both have (p: two-sided, over videos)"]
+    said += [f"{count:,} clips are {where} and are not compared" for where, count in only.items() if count]
+    shown = [*tables.score_columns(options["mode"]), "direction_error_deg", "fad_mean", "kld_mean"]
+    for score, row in found.loc[[score for score in shown if score in found.index]].iterrows():
+        p = f"  p {row['p']:.3f}" if pd.notna(row["p"]) else ""
+        said.append(f"{score:28}{written(row['mean'], row['low'], row['high'])}{p}")
+    return found, said

@@ -1,0 +1,191 @@
+"""The tables of an evaluation: per clip, means with intervals over videos, FAD and KLD, and two systems compared.
+
+Every mean says over how many clips and videos it is and how many have no score; beside each CC and AUC stands the rung
+of the calibration ladder, and the name of what listened stands beside each FAD and KLD.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+
+from visage_lite import intervals
+from visage_lite.evaluation import MODES, WINDOWS_S
+from visage_lite.evaluation_run import Evaluated
+from visage_lite.frechet import FrechetInterval
+from visage_lite.intervals import mean_interval, written
+from visage_lite.ladder import rung
+from visage_lite.semantics import CHANNELS, MEAN, SIGNALS, fad_intervals, kld_of_clips, semantic_scores
+
+KLD = {**{name: f"kld_{name.lower()}" for name in CHANNELS}, MEAN: "kld_mean", "toward camera": "kld_camera",
+       "toward camera, as released": "kld_camera_released"}  # fmt: skip
+FIELD_SCORES = ("direction_error_deg", "peak_error_deg", "diffuseness", "true_diffuseness", "level_db", "true_level_db",
+                "azimuth_correlation")  # fmt: skip
+LABELS = {
+    "all": "over the clip", "1fps": "windows of 1 s", "5fps": "windows of 0.2 s",
+    "direction_error_deg": "direction error", "peak_error_deg": "error of the loudest place",
+    "diffuseness": "diffuseness", "true_diffuseness": "... of the truth",
+    "level_db": "level (dB)", "true_level_db": "... of the truth (dB)", "azimuth_correlation": "azimuth over time",
+}  # fmt: skip
+
+
+def score_columns(mode: str) -> list[str]:
+    """The columns of CC and AUC of a mode: "cc_all", or "released_cc_all", and so on."""
+    prefix = "" if mode == "corrected" else "released_"
+    return [f"{prefix}{kind}_{name}" for kind in ("cc", "auc") for name in WINDOWS_S]
+
+
+def clip_table(evaluated: Evaluated) -> pd.DataFrame:
+    """A row for each clip: its spatial scores, and KLD of every signal if something listened.
+
+    KLD toward the camera is NaN where the camera is not known, and all KLD where the truth is not finite.
+    Notebook: 06_evaluation.
+    """
+    clips = evaluated.clips.drop(columns="key")
+    if not evaluated.heard[0]:
+        return clips
+    kld = kld_of_clips(list(clips["clip"]), *evaluated.heard).rename(columns=KLD)
+    table = clips.join(kld, on="clip")
+    for name in ("kld_camera", "kld_camera_released"):
+        table.loc[~table["camera"], name] = np.nan
+    return table
+
+
+def summary_table(clips: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Means of all spatial scores in both modes, with intervals over videos and the rung of the ladder.
+
+    Args: clips: from `clip_table`. seed: of the bootstrap.
+    Returns: indexed by score; mode, the columns of `intervals.Interval`, and rung, "" where there is none.
+    Notebook: 06_evaluation.
+    """
+    modes = {column: mode for mode in MODES for column in score_columns(mode)}
+    rows = {}
+    for column in (*modes, *FIELD_SCORES):
+        found = asdict(mean_interval(clips[column].astype(float), clips["video"], seed))
+        kind = "cc" if "cc_" in column else "auc"
+        known = column in modes and found["mean"] is not None
+        words = rung(found["mean"], kind, modes[column]) if known else ""
+        rows[column] = {"mode": modes.get(column, ""), **found, "rung": words}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("score")
+
+
+def semantic_table(evaluated: Evaluated, clips: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """FAD and KLD of every signal and of the mean over channels, with intervals over videos.
+
+    Without every clip's camera the rows toward it are left out; with fewer than two embeddings FAD is NaN.
+
+    Args: evaluated: with an embedding. clips: its `clip_table`. seed: of the bootstrap.
+    Returns: indexed by signal: fad, fad_low, fad_high, kld, kld_low, kld_high, counts, embedding, digest.
+    Raises: ValueError as `semantics.semantic_scores`.
+    Notebook: 06_evaluation.
+    """
+    names, videos = list(clips["clip"]), list(clips["video"])
+    signals = [*CHANNELS, MEAN, *(SIGNALS[4:] if clips["camera"].all() else ())]
+    enough = sum(each.embeddings.shape[1] for each in evaluated.heard[0]) > 1
+    scores = semantic_scores(names, *evaluated.heard).table if enough else pd.DataFrame({"biased": True}, index=signals)
+    intervals_of = fad_intervals(*evaluated.heard, videos, seed) if enough else {}
+    rows = {}
+    for name in signals:
+        fad, kld = intervals_of.get(name), mean_interval(clips[KLD[name]].astype(float), videos, seed)
+        rows[name] = {
+            **{f"fad{end}": getattr(fad, of, None) for end, of in (("", "fad"), ("_low", "low"), ("_high", "high"))},
+            "kld": kld.mean, "kld_low": kld.low, "kld_high": kld.high, "kld_macro": kld.macro, "videos": kld.videos,
+            **scores.loc[name].drop(["fad", "kld", "embedding"], errors="ignore"),
+            "embedding": evaluated.recipe["embedding"]["name"], "digest": evaluated.recipe["embedding"]["digest"][:16],
+        }  # fmt: skip
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("signal")
+
+
+def difference_of(one: Evaluated, other: Evaluated, seed: int) -> tuple[pd.DataFrame, dict[str, int]]:
+    """How much higher the first system scores than the other on the clips that both have.
+
+    Args: one: the system in question. other: the one it is compared with. seed: of the bootstrap.
+    Returns: indexed by score: the columns of `intervals.Difference`, and those of FAD; and how many clips only one has.
+    Raises: ValueError if no clip is in both.
+    Notebook: 06_evaluation.
+    """
+    tables = [clip_table(each).set_index("clip") for each in (one, other)]
+    common = tables[0].index.intersection(tables[1].index, sort=False)
+    if not len(common):
+        raise ValueError("the two systems have no clip in common: score both on the same TRUTH")
+    ours, theirs = (table.loc[common] for table in tables)
+    columns = [c for c in (*score_columns("corrected"), *score_columns("as_released"), *FIELD_SCORES, *KLD.values())
+               if c in ours and c in theirs]  # fmt: skip
+    found = intervals.difference_table({"other": theirs, "one": ours}, "other", columns, seed).xs("one", level="system")
+    if one.heard[0] and other.heard[0]:
+        found = pd.concat([found, _fad_difference(one, other, ours, seed)])
+    only = {"only in GENERATED": len(tables[0]) - len(common), "only in the other": len(tables[1]) - len(common)}
+    return found.rename_axis("score"), only
+
+
+def _fad_difference(one: Evaluated, other: Evaluated, ours: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """FAD of the first minus FAD of the other, from the same draws of videos."""
+    found = []
+    for each in (one, other):
+        place = {clip: number for number, clip in enumerate(each.clips["clip"])}
+        heard = [[side[place[clip]] for clip in ours.index] for side in each.heard]
+        if sum(h.embeddings.shape[1] for h in heard[0]) < 2:
+            return pd.DataFrame()
+        found.append(fad_intervals(*heard, list(ours["video"]), seed))
+    rows = {}
+    for name, a in found[0].items():
+        rows[KLD[name].replace("kld", "fad")] = _difference(a, found[1][name], len(ours))
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _difference(a: FrechetInterval, b: FrechetInterval, clips: int) -> dict:
+    row = {"mean": a.fad - b.fad, "low": np.nan, "high": np.nan, "clips": clips, "videos": a.videos, "left_out": 0}
+    if len(a.draws):
+        row["low"], row["high"] = np.quantile(a.draws - b.draws, [0.025, 0.975])
+    return row
+
+
+def notes(clips: pd.DataFrame) -> dict[str, int]:
+    """How many clips each rule applied to, such as {"silent": 2}. Notebook: 06_evaluation."""
+    return clips["note"][clips["note"] != ""].str.split(", ").explode().value_counts().to_dict()
+
+
+def lines(
+    summary: pd.DataFrame, semantic: pd.DataFrame | None, clips: pd.DataFrame, bad: pd.DataFrame, mode: str,
+) -> list[str]:  # fmt: skip
+    """The evaluation in a few lines.
+
+    Args:
+        summary: from `summary_table`. semantic: from `semantic_table`, or None.
+        clips, bad: the tables of clips.
+        mode: which CC and AUC to show.
+    Notebook: 06_evaluation.
+    """
+    first = summary.iloc[0]
+    said = [f"mode {mode.replace('_', ' ')}; means over {len(clips):,} clips, 95 % intervals over "
+            f"{clips['video'].nunique():,} videos"]  # fmt: skip
+    for score in score_columns(mode):
+        said.append(f"{label(score):28}{_cell(summary.loc[score]):22}{summary.loc[score, 'rung']}".rstrip())
+    for score in FIELD_SCORES:
+        unit = "°" if score.endswith("_deg") else ""
+        over = f" over {int(summary.loc[score, 'clips']):,} clips" if summary.loc[score, "left_out"] else ""
+        said.append(f"{label(score):28}{_cell(summary.loc[score], 1 if unit or 'db' in score else 2)}{unit}{over}")
+    if semantic is not None:
+        biased = "; FAD is too high: no more sounds than numbers for each" if semantic["biased"].any() else ""
+        said.append(f"heard by {semantic['embedding'].iloc[0]}: FAD and KLD compare with no other listener's{biased}")
+        for name, row in semantic.iterrows():
+            fad = written(row["fad"], row["fad_low"], row["fad_high"])
+            said.append(f"{name:28}FAD {fad:22} KLD {written(row['kld'], row['kld_low'], row['kld_high'])}")
+    counts = [f"{count:,} {note}" for note, count in notes(clips).items()]
+    said.append(f"{int(first['left_out']):,} clips judge nothing (their truth tells no direction); by rule: "
+                f"{', '.join(counts) or 'none'}; {int((clips['cut_s'] > 0).sum()):,} cut to one length, "
+                f"{int((clips['rate'] != clips['true_rate']).sum()):,} resampled to the truth's rate; "
+                f"{len(bad):,} not scored")  # fmt: skip
+    return said
+
+
+def label(score: str) -> str:
+    """A column's name in words. Notebook: 06_evaluation."""
+    kind, _, name = score.removeprefix("released_").partition("_")
+    return f"{kind.upper()}, {LABELS[name]}" if kind in ("cc", "auc") else LABELS[score]
+
+
+def _cell(row: pd.Series, digits: int = 2) -> str:
+    return written(row["mean"], row["low"], row["high"], digits)
