@@ -13,11 +13,11 @@ MODULES = sorted(PACKAGE.glob("*.py"))
 
 # A module imports only from rows above its own.
 ROWS = [
-    ["jobs"], ["presets"], ["directions"], ["ambisonics"], ["binaural"], ["panorama"], ["streams"], ["muxing"],
-    ["media"], ["looks"], ["sounds"], ["rooms"], ["scenes"], ["clips"], ["cutting"], ["download"], ["dataset"],
-    ["toy_clip", "towers"], ["vision"], ["toy_codec"], ["quick_dac"], ["codec"], ["pattern"], ["streaming"],
-    ["variants"], ["store"], ["cluster"], ["batches"], ["features"], ["plots", "curves", "pictures"], ["player"],
-    ["field_plots", "pattern_plots", "dataset_plots"], ["score_plots"], ["explorers"],
+    ["jobs"], ["presets"], ["directions"], ["ambisonics"], ["binaural"], ["panorama"], ["streams"], ["spatial_boxes"],
+    ["muxing"], ["media"], ["looks"], ["sounds"], ["rooms"], ["scenes"], ["clips"], ["cutting"], ["download"],
+    ["dataset"], ["toy_clip", "towers"], ["vision"], ["toy_codec"], ["quick_dac"], ["codec"], ["pattern"], ["streaming"],
+    ["variants"], ["store"], ["cluster"], ["batches"], ["features"], ["plots", "curves", "pictures"], ["listening"],
+    ["foa_player"], ["player"], ["field_plots", "pattern_plots", "dataset_plots"], ["score_plots"], ["explorers"],
     ["layers", "losses"], ["model"], ["timing"], ["sizing"], ["released"], ["checkpoints"],
     ["dots"], ["packing"], ["kernels"], ["graphs"], ["decoding"], ["sampling"], ["generation"],
     ["evaluation"], ["baselines"], ["listener"], ["scene_scores"],
@@ -26,8 +26,9 @@ ROWS = [
     ["checking"], ["tasks_sound", "tasks_model"], ["exercises"], ["cli"],
 ]
 # Parts of another module that no reader calls, and the command line, whose options explain themselves.
-PLUMBING = {"streams", "muxing", "dots", "packing", "kernels", "graphs", "decoding", "layers", "losses", "released",
-            "towers", "looks", "quick_dac", "cli", "train_command", "command_parts", "generate_all_command"}
+PLUMBING = {"streams", "spatial_boxes", "muxing", "dots", "packing", "kernels", "graphs", "decoding", "layers",
+            "losses", "released", "towers", "looks", "quick_dac", "cli", "train_command", "command_parts",
+            "generate_all_command"}
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
 
 
