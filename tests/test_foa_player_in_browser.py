@@ -244,6 +244,26 @@ def test_play_pause_seek_loop_and_the_end(tab, scene_page):
     assert page.evaluate(f"[{STATE}.deck.position(), {STATE}.deck.voices.length]") == [0, 0]
 
 
+def test_a_place_of_the_panorama_is_seen_where_it_is(tab, tmp_path):
+    spot, head = Direction.from_degrees(35, -20), ambisonics.rotation_matrix(0.4, -0.2)
+    panorama = np.zeros((256, 512, 3), np.uint8)
+    column, row = (int(place) for place in spot.to_pixel(512, 256))
+    panorama[row - 2 : row + 3, column - 2 : column + 3] = 255
+    silent = FOAPlayer({"silence": np.zeros((4, RATE))}, RATE, panorama=panorama, truth=spot)
+    silent.yaw, silent.pitch = 0.4, -0.2
+    silent.save_html(tmp_path / "spot.html")
+    page = tab.open(tmp_path / "spot.html")
+    width, height, green = page.evaluate("""() => { const canvas = document.querySelector('.fp-picture');
+      const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+      return [canvas.width, canvas.height, Array.from({ length: data.length / 4 }, (_, k) => data[4 * k + 1])]; }""")
+    down, right = np.argwhere(np.reshape(green, (height, width)) > 128).mean(axis=0) + 0.5
+    front, left, up = head.T @ spot.to_vector()
+    near = width / 2 / np.tan(np.radians(50)) / front
+    assert (right, down) == pytest.approx((width / 2 - near * left, height / 2 - near * up), abs=2)
+    page.get_by_role("button", name="panorama").click()
+    page.wait_for_function(f"{STATE}.stage.image.height === {STATE}.stage.image.width / 2")
+
+
 def test_left_is_left_in_the_picture(tab, tmp_path):
     left = ambisonics.encode(NOISE, np.pi / 2, 0.0)
     player = FOAPlayer({"left": left}, RATE, panorama=np.full((64, 128, 3), 40, np.uint8),
@@ -302,7 +322,8 @@ def lab(tmp_path):
         "player = FOAPlayer({'left': foa, 'right': ambisonics.mirror(foa)}, 16000)\nplayer"
     )
     cells = [nbformat.v4.new_code_cell(first), nbformat.v4.new_code_cell("print('yaw', player.yaw); player.yaw = -0.5")]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "look.ipynb")
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / "look.ipynb")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1",
@@ -325,7 +346,7 @@ def lab(tmp_path):
 
 
 def test_the_widget_in_jupyterlab(browser, lab):
-    tab = Tab(browser, viewport={"width": 1280, "height": 1000})
+    tab = Tab(browser, viewport={"width": 1280, "height": 1180})
     page = tab.page
     page.set_default_timeout(120_000)
     page.goto(lab)
@@ -340,12 +361,13 @@ def test_the_widget_in_jupyterlab(browser, lab):
     page.wait_for_function(f"{STATE}.deck.position() > 0")
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / "lab_light.png")
+    page.evaluate("jupyterapp.shell.currentWidget.content.activeCellIndex = 1")
     page.evaluate("jupyterapp.commands.execute('notebook:run-cell-and-select-next')")
     page.wait_for_function("document.querySelector('.fp-words').innerText.startsWith('head 29° right')")
     printed = page.locator(".jp-OutputArea-output", has_text="yaw").last.inner_text()
     assert float(printed.split()[1]) > 0.2, "Python reads what the mouse did, and its own value reached the picture"
     page.evaluate("jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })")
-    page.wait_for_selector("body[data-jp-theme-light='false']")
+    page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
     page.wait_for_timeout(500)
     page.screenshot(path=SCREENSHOTS / "lab_dark.png")
     tab.context.close()
