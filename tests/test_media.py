@@ -504,3 +504,58 @@ def test_the_same_sound_gives_the_same_bytes(tmp_path, name):
         write_foa(tmp_path / name, foa, 48000)
         written.append((tmp_path / name).read_bytes())
     assert written[0] == written[1]
+
+
+# --- 360 degree video ---
+
+
+def sphere(frames=6, height=64):
+    """A panorama with a red left half and a blue right half: uint8 [frames, height, 2 * height, 3]."""
+    picture = np.zeros((frames, height, 2 * height, 3), np.uint8)
+    picture[:, :, :height, 0] = picture[:, :, height:, 2] = 200
+    return picture
+
+
+@pytest.mark.parametrize("rate", [16000, 44100, 48000])
+def test_a_360_degree_video_comes_back_whole(tmp_path, rate):
+    foa, path = tones(rate, 1.5), tmp_path / "sphere.mp4"
+    media.export_360(path, sphere(), 4.0, foa, rate)
+    heard, heard_rate = read_audio(path)
+    assert heard.shape == (4, 72000)
+    assert_same_channels(heard, heard_rate, foa, rate)
+    video = read_video(path, rate=4)
+    assert video.frames.shape == (6, 64, 128, 3) and video.codec == "h264"
+    assert video.frames[0, 32, 20, 0] > 150 > 60 > video.frames[0, 32, 20, 2], "left stays left"
+    assert [file.name for file in tmp_path.iterdir()] == ["sphere.mp4"]
+
+
+def test_each_channel_is_coded_alone(tmp_path):
+    rng = np.random.default_rng(0)
+    for channel in range(4):
+        foa = np.zeros((4, 48000), np.float32)
+        foa[channel] = 0.2 * rng.standard_normal(48000)
+        media.export_360(tmp_path / "one.mp4", sphere(4), 4.0, foa, 48000)
+        power = np.square(read_audio(tmp_path / "one.mp4")[0]).mean(axis=1)
+        assert power[channel] > 0.02 and np.delete(power, channel).max() < 1e-6 * power[channel]
+
+
+def test_what_makes_no_360_degree_video_is_refused(tmp_path):
+    foa = tones(48000, 1.5)
+    good = {"path": tmp_path / "x.mp4", "panorama": sphere(), "video_rate": 4.0, "foa": foa, "rate": 48000}
+    for wrong, message in [
+        ({"path": tmp_path / "x.webm"}, r"\.mp4"), ({"panorama": sphere()[:, :, :100]}, "twice as wide"),
+        ({"panorama": sphere(height=63)}, "even"), ({"panorama": sphere() / 255}, "uint8"),
+        ({"panorama": sphere(9)}, "cut the longer"), ({"foa": foa[:, :30000]}, "cut the longer"),
+        ({"foa": foa[:2]}, "4, N"), ({"foa": 9 * foa}, "clip"), ({"rate": 4000}, "8000"),
+        ({"video_rate": 0}, "more than 0"),
+    ]:
+        with pytest.raises(MediaError, match=message):
+            media.export_360(**{**good, **wrong})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_does_not_read_back_is_not_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(media, "insert_spatial", lambda data: data)
+    with pytest.raises(MediaError, match="read back differs"):
+        media.export_360(tmp_path / "x.mp4", sphere(), 4.0, tones(48000, 1.5), 48000)
+    assert list(tmp_path.iterdir()) == []

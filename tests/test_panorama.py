@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from visage_lite.directions import Direction
-from visage_lite.panorama import crop, pixel_of, view_rays
+from visage_lite.panorama import crop, pixel_of, uncrop, view_rays
 
 REFERENCE = np.load(Path(__file__).parent / "reference" / "panorama_projection.npz")
 
@@ -136,3 +136,24 @@ def test_crop_is_fast():
 def test_wrong_input_raises(wrong):
     with pytest.raises(ValueError):
         wrong()
+
+
+def test_a_view_is_put_back_where_its_camera_looks():
+    rng = np.random.default_rng(5)
+    smooth = np.kron(rng.integers(0, 255, (3, 4, 4, 3)), np.ones((1, 20, 20, 1))).astype(np.uint8)
+    for azimuth, elevation in ((0, 0), (90, 10), (175, -30), (-60, 70)):
+        camera = Direction.from_degrees(azimuth, elevation)
+        panorama = uncrop(smooth, camera, height=256, around=7)
+        assert panorama.shape == (3, 256, 512, 3) and panorama.dtype == np.uint8
+        again = crop(panorama, camera, size=80).astype(int)
+        blocks = np.s_[:, 8::20, 8::20]  # away from the edges of the squares
+        assert np.abs(again - smooth)[blocks].max() <= 3
+        behind = (int(place) for place in Direction.from_vector(-camera.to_vector()).to_pixel(512, 256))
+        column, row = behind
+        assert (panorama[:, min(row, 255), column % 512] == 7).all()
+
+
+@pytest.mark.parametrize("view", [np.zeros((8, 9, 3), np.uint8), np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3))])
+def test_only_square_views_are_put_back(view):
+    with pytest.raises(ValueError, match="h, h, 3"):
+        uncrop(view, Direction.from_degrees(0, 0))

@@ -13,11 +13,11 @@ MODULES = sorted(PACKAGE.glob("*.py"))
 
 # A module imports only from rows above its own.
 ROWS = [
-    ["jobs"], ["presets"], ["directions"], ["ambisonics"], ["binaural"], ["panorama"], ["streams"], ["muxing"],
-    ["media"], ["looks"], ["sounds"], ["rooms"], ["scenes"], ["clips"], ["cutting"], ["download"], ["dataset"],
-    ["toy_clip", "towers"], ["vision"], ["toy_codec"], ["quick_dac"], ["codec"], ["pattern"], ["streaming"],
-    ["variants"], ["store"], ["cluster"], ["batches"], ["features"], ["plots", "curves", "pictures"], ["player"],
-    ["field_plots", "pattern_plots", "dataset_plots"], ["score_plots"], ["explorers"],
+    ["jobs"], ["presets"], ["directions"], ["ambisonics"], ["binaural"], ["panorama"], ["streams"], ["spatial_boxes"],
+    ["muxing"], ["media"], ["looks"], ["sounds"], ["rooms"], ["scenes"], ["clips"], ["cutting"], ["download"],
+    ["dataset"], ["toy_clip", "towers"], ["vision"], ["toy_codec"], ["quick_dac"], ["codec"], ["pattern"], ["streaming"],
+    ["variants"], ["store"], ["cluster"], ["batches"], ["features"], ["plots", "curves", "pictures"], ["listening"],
+    ["foa_player"], ["player"], ["field_plots", "pattern_plots", "dataset_plots"], ["score_plots"], ["explorers"],
     ["layers", "losses"], ["model"], ["timing"], ["sizing"], ["released"], ["checkpoints"],
     ["dots"], ["packing"], ["kernels"], ["graphs"], ["decoding"], ["sampling"], ["generation"],
     ["ranks"], ["evaluation"], ["spatial"], ["intervals"], ["ladder"], ["baselines"],
@@ -29,9 +29,9 @@ ROWS = [
     ["checking"], ["tasks_sound", "tasks_model"], ["exercises"], ["cli"],
 ]
 # Parts of another module that no reader calls, and the command line, whose options explain themselves.
-PLUMBING = {"streams", "muxing", "dots", "packing", "kernels", "graphs", "decoding", "layers", "losses", "released",
-            "towers", "looks", "ranks", "quick_dac", "cli", "train_command", "command_parts", "generate_all_command",
-            "evaluate_command"}
+PLUMBING = {"streams", "spatial_boxes", "muxing", "dots", "packing", "kernels", "graphs", "decoding", "layers",
+            "losses", "released", "towers", "looks", "ranks", "quick_dac", "cli", "train_command", "command_parts",
+            "generate_all_command", "evaluate_command"}
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
 
 

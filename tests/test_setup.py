@@ -29,7 +29,7 @@ def bare(requirement: str) -> str:
 @pytest.mark.parametrize("module", [
     "torch", "torchvision", "torchaudio", "jupyterlab", "dac", "open_clip", "ipywidgets", "matplotlib", "librosa",
     "pandas", "audioldm_eval", "soundfile", "soxr", "av", "safetensors", "huggingface_hub", "typer", "tqdm", "scipy",
-    "spaudiopy",
+    "spaudiopy", "anywidget", "playwright",
 ])
 def test_every_package_imports(module):
     importlib.import_module(module)

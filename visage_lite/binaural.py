@@ -42,6 +42,23 @@ def binauralise(foa: np.ndarray, sample_rate: int, yaw: float = 0.0) -> np.ndarr
     return np.stack([middle + side, middle - side]).astype(np.float32)
 
 
+def head_stems(foa: np.ndarray, rate: float) -> np.ndarray:
+    """Three sounds of which the ears hear a mix, whichever way the head is turned.
+
+    With the head at yaw: left = s0 + cos(yaw) s1 - sin(yaw) s2, right = s0 - cos(yaw) s1 + sin(yaw) s2. That holds
+    because the ears of `binauralise` are mirror images and turning mixes only Y and X.
+
+    Args:
+        foa: [4, N] ambisonics.
+        rate: samples per second.
+
+    Returns: [3, N].
+    Notebook: 02_ambisonics.
+    """
+    straight, left = (binauralise(foa, rate, yaw=yaw).astype(float) for yaw in (0.0, np.pi / 2))
+    return np.stack([straight[0] + straight[1], straight[0] - straight[1], left[1] - left[0]]) / 2
+
+
 @lru_cache(maxsize=8)
 def ear_filters(sample_rate: int) -> tuple[np.ndarray, int]:
     """The filters of W and Y toward the left ear, and their common delay: float64 [2, taps], samples.

@@ -13,15 +13,21 @@ import numpy as np
 import soundfile
 
 from visage_lite.muxing import (
+    AAC_FRAME,
     CONTAINERS,
     COPIED,
+    OPUS_RATE,
+    aac_stream,
+    check_360,
     encode_opus,
+    encode_sound,
     encode_video,
     opus_stream,
     output,
     packets_between,
     video_encoder,
 )
+from visage_lite.spatial_boxes import XML, ambisonic_box, insert_spatial, read_spatial, spherical_boxes
 from visage_lite.streams import (
     MediaError,
     atomic,
@@ -249,3 +255,40 @@ def mux(video_path: str | Path, foa: np.ndarray, rate: int, out_path: str | Path
                 encode_video(out, picture, frames_between(video_path, start_s, stop_s))
             encode_opus(out, sound, foa, rate)
     return bool(packets)
+
+
+def export_360(path: str | Path, panorama: np.ndarray, video_rate: float, foa: np.ndarray, rate: int) -> None:
+    """Writes a 360 degree video with spatial sound as players expect it, reads it back, and checks it.
+
+    H.264, and AAC at 48 kHz with four channels in the order W, Y, Z, X: what 360 players and YouTube read. Opus in MP4
+    and PCM in MP4 are read by few of them. Each channel is coded alone, as the encoder's sums of two would mix W and Y.
+
+    Args:
+        path: `.mp4`, in an existing folder.
+        panorama: uint8 [F, H, W, 3], equirectangular, the front in the middle; W = 2 H, both even.
+        video_rate: frames per second.
+        foa: [4, N] W, Y, Z, X in ambiX, within [-1, 1]; as long as the picture, to one frame.
+        rate: Hz, 8000 to 192000.
+
+    Raises: MediaError on another shape, length, rate or suffix, or if what was read back differs.
+    Source: google/spatial-media, spatial-audio-rfc and spherical-video-v2-rfc. Notebook: 02_ambisonics.
+    """
+    panorama, foa = np.asarray(panorama), _checked(foa, path, full_scale=True)
+    check_360(path, panorama, video_rate, foa, rate)
+    with atomic(path) as temporary:
+        with output(temporary, "mp4") as out:
+            picture = video_encoder(out, "mp4", Fraction(video_rate).limit_denominator(1000))
+            sound = aac_stream(out)
+            encode_video(out, picture, ((frame, index / video_rate) for index, frame in enumerate(panorama)))
+            encode_sound(out, sound, foa, rate, "4.0", AAC_FRAME)
+        temporary.write_bytes(insert_spatial(temporary.read_bytes()))
+        _verify_360(temporary, path, panorama.shape[:3], round(foa.shape[1] * OPUS_RATE / rate))
+
+
+def _verify_360(written: Path, path: str | Path, picture: tuple[int, int, int], samples: int) -> None:
+    """MediaError if a file is not the 360 degree video that it should be."""
+    boxes, read = (ambisonic_box(), spherical_boxes(), XML.encode()), read_spatial(written.read_bytes())
+    seen, (heard, rate) = read_video(written, rate=1.0), read_audio(written)
+    if read != boxes or heard.shape != (4, samples) or rate != OPUS_RATE or seen.frames.shape[1:3] != picture[1:]:
+        found = [len(part) for part in read], list(heard.shape), list(seen.frames.shape)
+        raise MediaError(f"{path}: not written: what was read back differs {found}; try another version of PyAV")

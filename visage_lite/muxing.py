@@ -12,11 +12,12 @@ import av
 import numpy as np
 import soxr
 
-from visage_lite.streams import NEAR_S, SEEKABLE, check_complete, declared_s
+from visage_lite.streams import NEAR_S, SEEKABLE, MediaError, check_complete, declared_s
 
 OPUS_RATE = 48000  # Hz, the rate of every Opus file
 OPUS_BITS = 128000  # bits per second and channel
 OPUS_FRAME = 960  # samples, 20 ms
+AAC_FRAME = 1024  # samples
 CONTAINERS = {".opus": "opus", ".webm": "webm", ".mkv": "matroska", ".mp4": "mp4"}
 # Video codecs that a container takes as they are; all others are encoded again.
 COPIED = {"mp4": {"h264", "hevc", "av1", "vp9", "mpeg4"}, "webm": {"vp8", "vp9", "av1"}}
@@ -49,15 +50,49 @@ def opus_stream(out: av.container.OutputContainer) -> av.AudioStream:
 
 def encode_opus(out: av.container.OutputContainer, stream: av.AudioStream, foa: np.ndarray, rate: int) -> None:
     """Encodes foa [4, N] into `stream`, resampled to 48 kHz, to N * 48000 / rate samples."""
+    encode_sound(out, stream, foa, rate, "ambisonic 1", OPUS_FRAME)
+
+
+def encode_sound(
+    out: av.container.OutputContainer, stream: av.AudioStream, foa: np.ndarray, rate: int, layout: str, block: int
+) -> None:
+    """Encodes foa [4, N] into `stream` in blocks, resampled to 48 kHz, to N * 48000 / rate samples."""
     samples = round(foa.shape[1] * OPUS_RATE / rate)
     foa = foa if rate == OPUS_RATE else soxr.resample(foa.T, rate, OPUS_RATE).T
     foa = np.pad(foa, ((0, 0), (0, max(0, samples - foa.shape[1]))))[:, :samples]
-    for begin in range(0, samples, OPUS_FRAME):
-        block = np.ascontiguousarray(foa[:, begin : begin + OPUS_FRAME])
-        frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="ambisonic 1")
+    for begin in range(0, samples, block):
+        part = np.ascontiguousarray(foa[:, begin : begin + block], dtype=np.float32)
+        frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=layout)
         frame.sample_rate, frame.pts, frame.time_base = OPUS_RATE, begin, Fraction(1, OPUS_RATE)
         out.mux(stream.encode(frame))
     out.mux(stream.encode(None))
+
+
+def aac_stream(out: av.container.OutputContainer) -> av.AudioStream:
+    """A new AAC stream of four channels, each coded alone: no sums of two channels, nothing left out at high notes."""
+    options = {"aac_ms": "0", "aac_is": "0", "aac_pns": "0", "cutoff": "20000"}
+    stream = out.add_stream("aac", rate=OPUS_RATE, layout="4.0", options=options)
+    stream.bit_rate = 4 * OPUS_BITS
+    return stream
+
+
+def check_360(path: str | Path, panorama: np.ndarray, video_rate: float, foa: np.ndarray, rate: int) -> None:
+    """MediaError if picture and sound do not make a 360 degree video together."""
+    shape, kind = list(panorama.shape), panorama.dtype
+    if Path(path).suffix.lower() != ".mp4":
+        raise MediaError(f"{path}: a 360 degree video is .mp4; change the suffix")
+    if panorama.ndim != 4 or shape[3] != 3 or kind != np.uint8 or not shape[0]:
+        raise MediaError(f"{path}: not written: a panorama is uint8 [F, H, W, 3], got {kind} {shape}")
+    if shape[2] != 2 * shape[1] or shape[1] % 2:
+        size = f"{shape[2]} x {shape[1]}"
+        raise MediaError(f"{path}: not written: a panorama is twice as wide as high, both even, not {size}; resize it")
+    if not video_rate > 0 or not 8000 <= rate <= 192000:
+        rates = f"{video_rate} frames per second and {rate} Hz"
+        raise MediaError(f"{path}: not written: {rates}; give more than 0, and 8000 to 192000")
+    seen_s, heard_s = shape[0] / video_rate, foa.shape[1] / rate
+    if abs(seen_s - heard_s) > 1 / video_rate:
+        lengths = f"{seen_s:.2f} s of picture and {heard_s:.2f} s of sound"
+        raise MediaError(f"{path}: not written: {lengths}; cut the longer one")
 
 
 def packets_between(

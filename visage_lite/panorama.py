@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from visage_lite.directions import Direction
+from visage_lite.directions import Direction, unit_vector
 
 SAMPLINGS = {"centres": 0.5, "as_released": 0.0}  # the place inside a pixel that stands for it
 
@@ -103,3 +103,32 @@ def pixel_of(
     if front <= 0 or max(abs(left), abs(up)) > edge * front:
         return None
     return float(size / 2 * (1 - left / (front * edge))), float(size / 2 * (1 - up / (front * edge)))
+
+
+def uncrop(
+    view: np.ndarray, camera: Direction, fov_deg: float = 90.0, height: int = 448, around: int = 24,
+) -> np.ndarray:
+    """A panorama in which only what a camera sees is drawn, on plain grey: the way back from `crop`.
+
+    Args:
+        view: uint8 [..., h, h, 3].
+        camera, fov_deg: of the view, as in `crop`.
+        height: pixels of the panorama; its width is twice that.
+        around: the grey level outside the view.
+    Returns: uint8 [..., height, 2 * height, 3].
+    Raises: ValueError if the view has another shape or type.
+    Notebook: 01_dataset.
+    """
+    view = np.asarray(view)
+    if view.ndim < 3 or view.shape[-1] != 3 or view.shape[-3] != view.shape[-2] or view.dtype != np.uint8:
+        raise ValueError(f"a view is uint8 [..., h, h, 3], not {view.dtype} {list(view.shape)}")
+    azimuth = np.pi * (1 - (np.arange(2 * height) + 0.5) / height)
+    elevation = np.pi * (0.5 - (np.arange(height) + 0.5) / height)
+    front, left, up = np.moveaxis(unit_vector(azimuth, elevation[:, None]) @ camera_axes(camera).T, -1, 0)
+    edge, size = np.tan(np.radians(fov_deg / 2)), view.shape[-2]
+    seen = (front > 0) & (np.maximum(np.abs(left), np.abs(up)) <= edge * front)
+    place = [size / 2 * (1 - side[seen] / (front[seen] * edge)) for side in (left, up)]
+    column, row = (np.clip(pixel, 0, size - 1).astype(int) for pixel in place)
+    out = np.full((*view.shape[:-3], height, 2 * height, 3), around, np.uint8)
+    out[..., seen, :] = view[..., row, column, :]
+    return out
