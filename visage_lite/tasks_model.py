@@ -115,12 +115,11 @@ def window_starts(answer: Callable) -> None:
 # 06_evaluation
 
 
-@exercise("06_evaluation", "take the mean off each map; then the sum of products over the root of the two energies")
-def pearson(answer: Callable) -> None:
-    """The correlation of two maps: answer(first, second)."""
-    first, second = np.random.default_rng(0).uniform(0, 1, (2, 300))
-    for a, b in ((first, second), (first, 3 * first + 2), (first, -first)):
-        assert np.isclose(answer(a, b), np.corrcoef(a, b)[0, 1]), f"{np.corrcoef(a, b)[0, 1]:.3f}, got {answer(a, b)}"
+@exercise("06_evaluation", "for one source CC is the cosine of the angle")
+def misplaced_deg(answer: Callable) -> None:
+    """By how many degrees a single source is misplaced when its map scores `cc`: answer(cc)."""
+    for cc, angle in ((1, 0), (0.5, 60), (0, 90), (-1, 180)):
+        assert np.isclose(answer(cc), angle), f"CC {cc} is {angle} degrees, got {answer(cc)}"
 
 
 @exercise("06_evaluation", "of all pairs of a loud and another place, the share in the right order; a tie is half")
@@ -132,8 +131,62 @@ def chance_of_order(answer: Callable) -> None:
         assert np.isclose(got, expected), f"loud {loud}, others {others}: {expected} is right, got {got}"
 
 
-@exercise("06_evaluation", "for one source CC is the cosine of the angle")
-def misplaced_deg(answer: Callable) -> None:
-    """By how many degrees a single source is misplaced when its map scores `cc`: answer(cc)."""
-    for cc, angle in ((1, 0), (0.5, 60), (0, 90), (-1, 180)):
-        assert np.isclose(answer(cc), angle), f"CC {cc} is {angle} degrees, got {answer(cc)}"
+@exercise("06_evaluation", "a diagonal matrix has its root number by number, so a + b - 2 sqrt(a b) is left")
+def frechet_diagonal(answer: Callable) -> None:
+    """FAD of two clouds from means and variances alone: answer(first [n, D], second [m, D])."""
+    from visage_lite.frechet import Gaussian, frechet_distance
+
+    rng = np.random.default_rng(0)
+    first = rng.standard_normal((50, 3)) * [1, 2, 0.5]
+    for name, second in (("moved", first + [3, 0, 4]), ("half as wide", first / 2), ("another", rng.random((20, 3)))):
+        sides = (Gaussian(each.mean(0), np.diag(each.var(0, ddof=1))) for each in (first, second))
+        expected, got = frechet_distance(*sides), answer(first, second)
+        assert got is not None and np.isclose(got, expected), f"{name}: {expected:.4f} is right, got {got}"
+
+
+@exercise(
+    "06_evaluation",
+    "np.bincount gives each video's sum and count; a draw adds up those of the drawn videos and divides once",
+)
+def video_interval(answer: Callable) -> None:
+    """A bootstrap over videos: answer(scores [n], videos [n], draws, rng) -> (low, high)."""
+    from visage_lite.intervals import mean_interval
+
+    rng = np.random.default_rng(0)
+    videos = rng.permutation(np.repeat(np.arange(30), rng.integers(1, 40, 30)))
+    scores = rng.normal(0, 1, 30)[videos] + rng.normal(0, 0.3, len(videos)) + 0.04 * np.bincount(videos)[videos]
+    low, high = answer(scores.copy(), videos.copy(), 2000, np.random.default_rng(1))
+    again = answer(scores.copy(), videos.copy(), 2000, np.random.default_rng(1))
+    assert np.allclose(again, (low, high)), "the same rng must give the same interval: draw from it, from nothing else"
+    clips, right = (mean_interval(scores, unit, 2, 4000) for unit in (np.arange(len(videos)), videos))
+    near = 0.15 * (right.high - right.low)
+    said = f"[{right.low:.2f}, {right.high:.2f}] is right, got [{low:.2f}, {high:.2f}]"
+    assert high - low > 1.5 * (clips.high - clips.low), f"{said}: that is the width over clips; draw whole videos"
+    macro = "a video of many clips must count as many: not the mean of the videos' means"
+    assert abs(low - right.low) < near and abs(high - right.high) < near, f"{said}: {macro}"
+
+
+@exercise("06_evaluation", "find the loudest patch, or the mean of all patches weighted by the map, and pan there")
+def my_baseline(answer: Callable) -> None:
+    """A baseline of one's own: answer(Known) -> [4, N], nearer to the source than half of the camera's error."""
+    from visage_lite.ambisonics import intensity_direction
+    from visage_lite.baselines import Known, field_of
+    from visage_lite.directions import Direction, angles
+    from visage_lite.evaluation import direction_error
+    from visage_lite.panorama import view_rays
+
+    rng, errors = np.random.default_rng(0), []
+    for camera in (Direction.from_degrees(*each) for each in ((20, 10), (-130, -20), (170, 0), (80, -35), (-60, 30))):
+        rays = view_rays(camera, 90.0, 7).reshape(-1, 3)
+        source = rays[rng.choice((8, 12, 13, 36, 40, 29))]  # a patch away from the middle
+        energy = np.exp((rays @ source - 1) / 0.01) + 0.02 * rng.random((20, 49))  # a blob there, and a little noise
+        mono = rng.standard_normal(4000)
+        try:
+            field = field_of(answer, Known(mono, camera, energy / energy.sum(1, keepdims=True), 16000, 0))
+        except ValueError as error:
+            raise AssertionError(str(error)) from error
+        assert np.allclose(field[0], mono), "W is not the mono sound: only the placing may differ"
+        found = np.stack([intensity_direction(field), camera.to_vector()])
+        errors.append(np.degrees(direction_error(found, *angles(source))))
+    off, panned = np.mean(errors, axis=0)
+    assert off < panned / 2, f"{off:.0f} degrees off on average, wanted are {panned / 2:.0f}, half of the camera's"

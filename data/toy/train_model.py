@@ -25,6 +25,7 @@ from visage_lite.batches import FeatureClips
 from visage_lite.features import Networks, scene_features
 from visage_lite.model import Visage
 from visage_lite.optimisation import TrainingConfig
+from visage_lite.scenes import make_scene
 from visage_lite.timing import align_time
 from visage_lite.toy_codec import GAIN_LEVELS, SILENCE
 from visage_lite.training import train
@@ -32,13 +33,18 @@ from visage_lite.variants import Variant
 
 HERE, CACHE = Path(__file__).parent, presets.DATA_FOLDER / "cache"
 SCENES = range(100_000, 104_096)  # apart from the codec's (900,000 on), CLIP's (1,000,000 on) and all small seeds
+MORE = range(104_096, 111_000)  # of these the 2,045 in which something moves: 30 % of all scenes do
 BASE = TrainingConfig(betas=(0.9, 0.98), save_every=100, feature_noise=0.15)
-STAGES = {  # a step takes about 0.7 s of one CPU core
+STAGES = {  # of all, ablations too; a step takes about 0.7 s of one CPU core
     "mono": replace(BASE, steps=500, batch_size=192, window=8, learning_rate=1e-3, warmup_steps=50),
     "windows": replace(BASE, steps=1500, batch_size=192, window=8, learning_rate=1e-3, warmup_steps=50),
     "whole": replace(BASE, steps=1000, batch_size=8, learning_rate=7e-4, warmup_steps=20, decay_steps=900),
+}
+LONGER = {  # the shipped model goes on, later with more that moves, which is learned last
     "windows again": replace(BASE, steps=800, batch_size=192, window=8, learning_rate=1e-3, warmup_steps=50),
     "whole again": replace(BASE, steps=700, batch_size=8, learning_rate=7e-4, warmup_steps=20, decay_steps=650),
+    "windows, more": replace(BASE, steps=1500, batch_size=192, window=8, learning_rate=1e-3, warmup_steps=50),
+    "whole, more": replace(BASE, steps=1800, batch_size=8, learning_rate=7e-4, warmup_steps=20, decay_steps=1700),
 }
 ABLATIONS = ("energy map", "direction", "rotation", "mono stage")
 
@@ -73,11 +79,14 @@ def _span(frames: int, rng: np.random.Generator) -> slice:
 class Told:
     """Clips of which the model is told all but one thing, which is zero everywhere; with a misheard past if asked.
 
-    What is misheard is drawn for each clip and variant, the same every time.
+    Only the first `count` of them, if that is given. What is misheard is drawn for each clip and variant, the same
+    every time.
     """
 
-    def __init__(self, clips: FeatureClips, without: str | None = None, mishear: bool = False) -> None:
-        self.clips, self._of, self._mishear = clips.clips, clips, mishear
+    def __init__(
+        self, clips: FeatureClips, without: str | None = None, mishear: bool = False, count: int | None = None
+    ) -> None:
+        self.clips, self._of, self._mishear = clips.clips[:count], clips, mishear
         self._without = str(without).replace(" ", "_")
 
     def batch(self, indices: np.ndarray, *, variants: Sequence[Variant]) -> dict[str, torch.Tensor]:
@@ -91,17 +100,23 @@ class Told:
 
 
 def train_stages(clips: FeatureClips, without: str | None, stages: dict[str, TrainingConfig]) -> Visage:
-    """The model after all stages; each in a folder of its own, and a stage that is done is only read."""
-    sizes, runs = presets.toy().model, CACHE / name_of(without)
+    """The model after all stages; each in a folder of its own, and a stage that is done is only read.
+
+    Writes the weights after the stages that ablations have too into data/cache: what an ablation is compared with.
+    """
+    sizes, runs, last_shared = presets.toy().model, CACHE / name_of(without), list(STAGES)[-1]
     model = started(sizes)
     for name, config in stages.items():
         if name == "mono" and without != "mono stage":
             mono = started(replace(sizes, channels=1))
-            train(mono, clips, config, CACHE / "toy_model" / name)  # all but one ablation share it
+            train(mono, Told(clips, count=len(SCENES)), config, CACHE / "toy_model" / name)  # shared by all but one
             model = checkpoints.mono_to_ambisonic(mono, seed=0)
         elif name != "mono":
             config = replace(config, variants="none" if without == "rotation" else "all")
-            train(model, Told(clips, without, mishear=True), config, runs / name)
+            count = None if name.endswith("more") else len(SCENES)
+            train(model, Told(clips, without, mishear=True, count=count), config, runs / name)
+        if name == last_shared:
+            checkpoints.save(model, runs / "model.safetensors", dtype=torch.float16)
     return model
 
 
@@ -116,15 +131,13 @@ def name_of(without: str | None) -> str:
     return "toy_model" if without is None else f"toy_without_{without.replace(' ', '_')}"
 
 
-def save(model: Visage, without: str | None) -> None:
+def ship(model: Visage) -> None:
     """Write the weights, halved to float16, and one log of all stages."""
-    folder = HERE if without is None else CACHE / name_of(without)
-    checkpoints.save(model, folder / "model.safetensors", dtype=torch.float16)
-    logs = {name: CACHE / name_of(without) / name / "log.csv" for name in STAGES}
-    tables = [pd.read_csv(file).assign(stage=name) for name, file in logs.items() if file.is_file()]
-    table = pd.concat(tables).drop(columns=[f"{channel}{k}" for channel in "wyzx" for k in range(4)])
-    if without is None:
-        table.to_csv(HERE / "train_model.csv", index=False, float_format="%.5g")
+    checkpoints.save(model, HERE / "model.safetensors", dtype=torch.float16)
+    logs = {name: CACHE / "toy_model" / name / "log.csv" for name in STAGES | LONGER}
+    table = pd.concat([pd.read_csv(file).assign(stage=name) for name, file in logs.items()])
+    table = table.drop(columns=[f"{channel}{k}" for channel in "wyzx" for k in range(4)])
+    table.to_csv(HERE / "train_model.csv", index=False, float_format="%.5g")
 
 
 def main() -> None:
@@ -134,11 +147,14 @@ def main() -> None:
     parser.add_argument("--steps", type=float, default=1.0, help="so many of all steps, such as 0.1 for a trial")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    scene_features(SCENES, CACHE / "toy_scenes", Networks(presets.toy()))
+    moving = [seed for seed in MORE if not make_scene(seed).sources[0].still]
+    scene_features([*SCENES, *moving], CACHE / "toy_scenes", Networks(presets.toy()))
     few = options.steps
     stages = {name: replace(config, steps=round(config.steps * few), decay_steps=round(config.decay_steps * few))
-              for name, config in STAGES.items()}  # fmt: skip
-    save(train_stages(FeatureClips(CACHE / "toy_scenes"), options.without, stages), options.without)
+              for name, config in (STAGES if options.without else STAGES | LONGER).items()}  # fmt: skip
+    model = train_stages(FeatureClips(CACHE / "toy_scenes"), options.without, stages)
+    if not options.without:
+        ship(model)
 
 
 if __name__ == "__main__":
