@@ -11,6 +11,7 @@ import torch
 
 from visage_lite import ambisonics, presets
 from visage_lite.batches import FeatureClips
+from visage_lite.checkpoints import newest
 from visage_lite.codec import load_codec
 from visage_lite.dataset import write_scenes
 from visage_lite.features import Networks, dataset_features, scene_features
@@ -92,7 +93,8 @@ def test_the_command_trains_both_stages_and_goes_on(tmp_path):
     done = command(tmp_path / "mono", "--stage", "mono", "--epochs", 0.5, *common)
     assert done.returncode == 0 and "2 steps on 8 clips" in done.stdout, done.stderr
     weights = tmp_path / "mono/step_00000002/model.safetensors"
-    done = command(tmp_path / "ambisonic", "--start", weights, "--epochs", 0.25, *common)
+    assert newest(tmp_path / "mono") == newest(tmp_path / "mono/step_00000002") == weights == newest(weights)
+    done = command(tmp_path / "ambisonic", "--start", tmp_path / "mono", "--epochs", 0.25, *common)
     assert done.returncode == 0, done.stderr
     done = command(tmp_path / "ambisonic", "--start", weights, "--epochs", 0.5, *common)
     assert done.returncode == 0, done.stderr
@@ -101,5 +103,7 @@ def test_the_command_trains_both_stages_and_goes_on(tmp_path):
     assert list(valid.index) == [1, 2] and pd.notna(valid["direction_error_deg"]).all()
     refused = command(tmp_path / "ambisonic", "--seed", 3, *common)
     assert refused.returncode == 1 and "another folder" in refused.stderr and "Traceback" not in refused.stderr
+    refused = command(tmp_path / "big", "--preset", "paper")
+    assert refused.returncode == 1 and "--preset toy" in refused.stderr and not (tmp_path / "big").exists()
     refused = command(tmp_path / "other", "--start", tmp_path / "none.safetensors", *common)
     assert refused.returncode == 1 and "no file" in refused.stderr

@@ -88,6 +88,15 @@ def load(path: str | Path, config: ModelConfig | None = None) -> Visage:
     return model.eval()
 
 
+def newest(path: str | Path) -> str | Path:
+    """The weights in a folder of `training`: of a run its newest step's, of a step its own; else `path` itself."""
+    steps = sorted(Path(path).glob("step_*/model.safetensors"))
+    own = Path(path) / "model.safetensors"
+    if steps or not (own.is_file() and (Path(path) / "optimizer.safetensors").is_file()):
+        return steps[-1] if steps else path
+    return own
+
+
 def mono_to_ambisonic(mono: Visage, channels: int = 4, seed: int = 0) -> Visage:
     """An ambisonic model that starts from a mono one: stream q copies mono stream q mod K, the rest is shared.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from visage_lite import presets
 from visage_lite.ambisonics import intensity_direction
-from visage_lite.checkpoints import load, load_released
+from visage_lite.checkpoints import load, load_released, newest
 from visage_lite.codec import Codec, load_codec
 from visage_lite.directions import Direction
 from visage_lite.generation import Guidance, Sampling, generate, joint_guidance
@@ -244,7 +244,8 @@ def load_models(
 
     Args:
         preset: "toy", "paper" or a Preset.
-        checkpoint: a file of ours, a folder or file of the released weights, or a Hugging Face id; None is for "toy".
+        checkpoint: a file of ours, the folder of a run or step, a folder or file of the released weights, or a Hugging
+            Face id; None is for "toy".
         clip_weights, codec_weights: files; None means those of the preset.
         download: let the paper preset fetch the published CLIP and DAC weights.
 
@@ -261,7 +262,7 @@ def load_models(
     missing = [name for name, given in wanted.items() if not given]
     if missing:
         raise ValueError(f"the {preset.name} preset ships no weights: give {' and '.join(missing)}")
-    path = presets.DATA_FOLDER / "toy" / "model.safetensors" if checkpoint is None else checkpoint
+    path = presets.DATA_FOLDER / "toy" / "model.safetensors" if checkpoint is None else newest(checkpoint)
     model = load(path) if _written_by_us(path) else load_released(path)
     _check_fit(model, preset, path)
     if download and clip_weights is None and preset.vision.kind == "open_clip":

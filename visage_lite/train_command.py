@@ -16,7 +16,7 @@ def train(
     folder: Annotated[Path, Argument(help="Folder of the run; the same command goes on where it stopped.")],
     stage: Annotated[str, Option(help="mono (the sound of W alone) or ambisonic.")] = "ambisonic",
     preset: Annotated[str, Option(help="toy or paper: the sizes of the model.")] = "paper",
-    start: Annotated[Path | None, Option(help="Weights to start from; a mono model's W is copied to Y, Z, X.")] = None,
+    start: Annotated[Path | None, Option(help="Weights or a run to start from; a mono model's W is copied to Y, Z, X.")] = None,
     epochs: Annotated[float | None, Option(help="50 (mono) or 80 (ambisonic) if left out, as published.")] = None,
     batch_size: Annotated[int, Option(help="Clips of a step, over all processes.")] = 64,
     accumulation: Annotated[int, Option(help="Parts in which each process takes its clips: less memory.")] = 1,
@@ -40,7 +40,6 @@ def train(
     On 8 GPUs: accelerate launch --num_processes 8 -m visage_lite.training ...
     with the same arguments.
     """
-    from visage_lite import presets
     from visage_lite.batches import FeatureClips
     from visage_lite.optimisation import published
     from visage_lite.training import train as run_training
@@ -50,7 +49,7 @@ def train(
         raise ValueError(f"--variants is all, released or none, not {variants}")
     if dtype not in ("float32", "bfloat16"):
         raise ValueError(f"--dtype is float32 or bfloat16, not {dtype}")
-    sizes, has_splits = presets.get(preset), _has_split(features, "valid")
+    sizes, has_splits = _fitting(features, preset), _has_split(features, "valid")
     clips = FeatureClips(features, split="train" if has_splits else None)
     config = published(
         stage, len(clips), epochs, batch_size=batch_size, accumulation=accumulation, learning_rate=learning_rate,
@@ -65,6 +64,18 @@ def train(
         print(f"interrupted: {stop or 'the same command goes on from the last checkpoint'}", file=sys.stderr)
         raise SystemExit(130) from None
     typer.echo(f"{config.steps:,} steps on {len(clips):,} clips; wrote {log} and {log.parent}/step_{config.steps:08d}")
+
+
+def _fitting(features: Path, preset: str):
+    """The preset of a name. Raises: ValueError if the features are of another, before anything is written."""
+    from visage_lite import presets
+    from visage_lite.store import Store
+
+    sizes, recipe = presets.get(preset), Store(features / "sound").recipe
+    if recipe["kind"] != sizes.codec.kind:
+        other = "toy" if recipe["kind"] == "toy" else "paper"
+        raise ValueError(f"{features} holds codes of the {recipe['network']}: train with --preset {other}")
+    return sizes
 
 
 def _has_split(features: Path, split: str) -> bool:
@@ -84,7 +95,7 @@ def _model(preset, stage: str, start: Path | None, seed: int):
     channels = 1 if stage == "mono" else preset.model.channels
     if start is None:
         return Visage(replace(preset.model, channels=channels), seed=seed)
-    model = checkpoints.load(start)
+    model = checkpoints.load(checkpoints.newest(start))
     if model.config.channels == 1 and channels > 1:
         model = checkpoints.mono_to_ambisonic(model, channels, seed)
     if replace(model.config, dropout=0) != replace(preset.model, channels=channels, dropout=0):
