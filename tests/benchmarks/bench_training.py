@@ -8,7 +8,7 @@ same weights and clips: two steps without dropout, the first loss of which must 
 ones. A second is the median over steps and rounds; tokens are the clips' codes, 2 x 430 x 36 a step. PyTorch's float32
 norm of one tensor over all streams is itself some 1e-3 off, of the plain way's parts less: gradient norms differ so.
 
-Ours asks PyTorch for large memory pages, as `visage-lite train` does; the plain way is left as PyTorch is.
+Our float32 asks PyTorch for large memory pages, as `visage-lite train` does; the others are faster without.
 
 "of limit" is how near a step comes to the FLOPs it needs (`sizing.flops`) at the rate of this machine's best matrix
 product in that number type; "most" is the ratio that a way at that limit would have. Run it on a machine that does
@@ -122,7 +122,7 @@ def run(way: str, args: argparse.Namespace) -> dict:
     """`measure` in a process of its own."""
     command = [sys.executable, __file__, "--way", way, "--steps", str(args.steps), "--threads", str(args.threads)]
     command += ["--layers", *map(str, args.layers)]
-    pages = {} if way == "plain" else {"THP_MEM_ALLOC_ENABLE": "1"}  # as `visage-lite train` sets it
+    pages = {"THP_MEM_ALLOC_ENABLE": "1"} if way == "float32" else {}  # as `visage-lite train` sets it
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | pages)
     return json.loads(done.stdout)
 
