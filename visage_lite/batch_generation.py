@@ -32,7 +32,7 @@ from visage_lite.generation import Guidance, Sampling, generate
 from visage_lite.media import write_foa
 from visage_lite.outputs import staged
 from visage_lite.pipeline import Models, manner, threads
-from visage_lite.store import Store
+from visage_lite.store import Store, claim
 from visage_lite.streams import atomic, clear_abandoned
 
 COLUMNS = ("clip", "file", "samples", "sha256", "seconds")
@@ -81,7 +81,8 @@ def generate_dataset(
     clip_s = stored[1]["clip_s"]
     _check(clips, names, models, clip_s, batch_size)
     prepared = prepare(models.model, dtype)
-    claim(out, _recipe(prepared, models, guidance, sampling, seed, stored))
+    claim(out / "manifest.json", _recipe(prepared, models, guidance, sampling, seed, stored), "generated sounds")
+    clear_abandoned(out)
     there = whole_rows(out)
     todo = [index for index, name in enumerate(names) if name not in there]
     size = batch_size or BATCH_SIZE.get(device.type, 64)
@@ -223,25 +224,3 @@ def _recipe(
                      for recipe in stored},
         "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
     }  # fmt: skip
-
-
-def claim(folder: Path, recipe: dict) -> None:
-    """Make the folder and note the recipe in it, or check that it holds sounds of this recipe.
-
-    Args: folder: for the sounds. recipe: as JSON.
-    Raises: ValueError if the folder holds sounds of another recipe, or something else.
-    """
-    path, recipe = folder / "manifest.json", json.loads(json.dumps(recipe))
-    if path.is_file():
-        found = json.loads(path.read_text())
-        changed = [f"{key} was {found.get(key)}, is {recipe.get(key)}" for key in sorted({*found, *recipe})
-                   if found.get(key) != recipe.get(key)]  # fmt: skip
-        if changed:
-            raise ValueError(f"{folder} holds sounds of another recipe ({'; '.join(changed)}): choose another folder")
-        clear_abandoned(folder)
-        return
-    if folder.exists() and any(not each.name.startswith(".") for each in folder.iterdir()):
-        raise ValueError(f"{folder} holds something else than generated sounds: choose an empty or a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(recipe, indent=1))

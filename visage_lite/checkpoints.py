@@ -18,6 +18,7 @@ from visage_lite.presets import ModelConfig
 from visage_lite.released import STACKED, CheckpointError, from_released, from_released_config, to_released
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+STEP = re.compile(r"step_(\d{8,})")  # a checkpoint in the folder of a run
 
 
 def load_released(source: str | Path) -> Visage:
@@ -90,11 +91,14 @@ def load(path: str | Path, config: ModelConfig | None = None) -> Visage:
 
 def newest(path: str | Path) -> str | Path:
     """The weights in a folder of `training`: of a run its newest step's, of a step its own; else `path` itself."""
-    steps = sorted(Path(path).glob("step_*/model.safetensors"))
-    own = Path(path) / "model.safetensors"
-    if steps or not (own.is_file() and (Path(path) / "optimizer.safetensors").is_file()):
-        return steps[-1] if steps else path
-    return own
+    step = Path(path) if STEP.fullmatch(Path(path).name) else newest_step(Path(path))
+    return path if step is None else step / "model.safetensors"
+
+
+def newest_step(folder: Path) -> Path | None:
+    """The newest checkpoint in the folder of a run, a folder too; None without one."""
+    found = [path for path in folder.glob("step_*") if STEP.fullmatch(path.name)]
+    return max(found, key=lambda path: int(path.name[5:]), default=None)
 
 
 def mono_to_ambisonic(mono: Visage, channels: int = 4, seed: int = 0) -> Visage:

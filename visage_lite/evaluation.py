@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from visage_lite.ambisonics import energy_map, energy_map_of_covariance
+from visage_lite.ambisonics import covariance, energy_map_of_covariance
 from visage_lite.directions import unit_vector
 from visage_lite.ranks import roc_area
 
@@ -132,14 +132,16 @@ def _spread(levels: np.ndarray) -> tuple[np.ndarray, float, bool]:
 
 def spatial_scores(
     prediction: np.ndarray, truth: np.ndarray, sample_rate: float, mode: str = "corrected",
-) -> dict[str, SpatialScore]:
+    names: Iterable[str] = tuple(WINDOWS_S),
+) -> dict[str, SpatialScore]:  # fmt: skip
     """CC and AUC-Judd of a clip over all of it, over windows of 1 s ("1fps") and of 0.2 s ("5fps").
 
     Args:
         prediction, truth: two fields [4, N] of one length.
         sample_rate: Hz.
         mode: "corrected", or "as_released" for the energy map, the resampling and the AUC together.
-    Returns: {"all", "1fps", "5fps"} -> SpatialScore.
+        names: which of "all", "1fps" and "5fps" to score.
+    Returns: names -> SpatialScore.
     Raises: ValueError if the shapes differ, or the clip is shorter than a window.
     Source: ViSAGe (arXiv 2506.12199), spatial metrics. Differs: windows that tell no direction have a rule (above).
     Notebook: 06_evaluation.
@@ -149,7 +151,8 @@ def spatial_scores(
         shapes = f"{list(prediction.shape)} and {list(truth.shape)}"
         raise ValueError(f"two fields [4, N] of one length are compared, not {shapes}: cut the longer")
     pairs = zip(*(window_covariances(foa, sample_rate, WINDOWS_S.values()) for foa in (prediction, truth)))
-    return scores_of_covariances(dict(zip(WINDOWS_S, pairs)), mode)
+    found = dict(zip(WINDOWS_S, pairs))
+    return scores_of_covariances({name: found[name] for name in names}, mode)
 
 
 def scores_of_covariances(pairs: dict[str, tuple[np.ndarray, ...]], mode: str = "corrected") -> dict[str, SpatialScore]:
@@ -162,12 +165,10 @@ def scores_of_covariances(pairs: dict[str, tuple[np.ndarray, ...]], mode: str = 
     Raises: ValueError if a number is not finite.
     Notebook: 06_evaluation.
     """
-    weighting, scores = "sn3d" if _checked(mode) == "corrected" else "as_released", {}
+    scores = {}
     for name, pair in pairs.items():
-        rows = []
-        for both in np.stack([_finite(each) for each in pair], axis=1):  # one by one: the maps stay in the cache
-            maps = equal_area(energy_map_of_covariance(both, weighting=weighting), mode)
-            rows.append(compare_maps(*maps, mode))
+        windows_of = np.stack([_finite(each) for each in pair], axis=1)
+        rows = [compare_maps(*maps_of_covariances(both, mode), mode) for both in windows_of]  # maps stay in the cache
         scored = [(cc, auc) for cc, auc, judged in rows if judged]
         cc, auc = map(float, np.mean(scored, axis=0)) if scored else (0.0, 0.5)
         scores[name] = SpatialScore(cc, auc, len(scored), len(rows) - len(scored))
@@ -225,14 +226,17 @@ def window_maps(
 ) -> np.ndarray:
     """The equal-area samples of the energy map of each window of a field.
 
-    Args:
-        foa, sample_rate, window_s: see `windows`.
-        mode: see `equal_area`; "as_released" takes the released energy map too.
+    Args: foa, sample_rate, window_s: see `windows`. mode: see `equal_area`; "as_released" is the released map too.
     Returns: float64 [windows, M].
     Notebook: 06_evaluation.
     """
+    return maps_of_covariances(covariance(windows(foa, sample_rate, window_s)), mode)
+
+
+def maps_of_covariances(matrix: np.ndarray, mode: str = "corrected") -> np.ndarray:
+    """`window_maps` from covariances alone: [..., 4, 4] -> float64 [..., M]."""
     weighting = "sn3d" if _checked(mode) == "corrected" else "as_released"
-    return equal_area(energy_map(windows(foa, sample_rate, window_s), weighting=weighting), mode)
+    return equal_area(energy_map_of_covariance(matrix, weighting=weighting), mode)
 
 
 def direction_error(estimate: np.ndarray, azimuth: np.ndarray | float, elevation: np.ndarray | float) -> np.ndarray:

@@ -14,9 +14,10 @@ import pandas as pd
 
 from visage_lite import evaluation_tables as tables
 from visage_lite.embeddings import Embedding, ListenerEmbedding, audioldm_pieces
-from visage_lite.evaluation_run import Evaluated, evaluate_pairs, read_evaluated, write_json
+from visage_lite.evaluation_run import Evaluated, evaluate_pairs, read_evaluated
 from visage_lite.intervals import written
 from visage_lite.pairing import REMEDIES, Pairs, pair_folders
+from visage_lite.store import write_json
 from visage_lite.streams import atomic
 
 EMBEDDINGS = ("listener", "audioldm", "none")

@@ -28,6 +28,7 @@ from visage_lite.jobs import in_parallel
 from visage_lite.pairing import Mismatch, Pair, Pairs, read_pair
 from visage_lite.semantics import Embedded, embed_clip
 from visage_lite.spatial import score_clip
+from visage_lite.store import claim
 from visage_lite.streams import atomic, clear_abandoned
 
 VERSIONS = ("visage_lite", "numpy", "soxr", "av", "torch", "numba")
@@ -71,7 +72,10 @@ def evaluate_pairs(
     """
     folder = Path(folder)
     recipe = scores_recipe(embedding, about or {})
-    claim(folder, recipe)
+    claim(folder / "recipe.json", recipe, "scores", key="scores")
+    (folder / "scores").mkdir(exist_ok=True)
+    for each in (folder, folder / "scores"):
+        clear_abandoned(each)
     shards = defaultdict(list)
     for pair in pairs.pairs:
         shards[hashlib.sha256(pair.clip.encode()).hexdigest()[:2]].append(pair)
@@ -121,34 +125,6 @@ def scores_recipe(embedding: Embedding | None, about: dict) -> dict:
     heard = None if embedding is None else {"name": embedding.name, "digest": embedding.digest}
     versions = {name: importlib.metadata.version(name) for name in VERSIONS}
     return {**about, "modes": list(MODES), "embedding": heard, "code": code.hexdigest()[:16], "versions": versions}
-
-
-def claim(folder: Path, recipe: dict) -> None:
-    """Make the folder and note the recipe in it, or check that its scores are of this one.
-
-    Raises: ValueError if they are of another, or the folder holds something else.
-    """
-    path, recipe = folder / "recipe.json", json.loads(json.dumps(recipe))
-    if path.is_file():
-        theirs = json.loads(path.read_text()).get("scores", {})
-        differ = [f"{key} was {theirs.get(key)!r}, is {recipe.get(key)!r}" for key in sorted({*theirs, *recipe})
-                  if theirs.get(key) != recipe.get(key)]  # fmt: skip
-        if differ:
-            raise ValueError(f"{folder} holds scores of another recipe ({'; '.join(differ)}): choose another folder, "
-                             "or delete this one")  # fmt: skip
-    elif folder.exists() and any(not each.name.startswith(".") for each in folder.iterdir()):
-        raise ValueError(f"{folder} holds something else than scores: choose an empty or a new folder")
-    (folder / "scores").mkdir(parents=True, exist_ok=True)
-    for each in (folder, folder / "scores"):
-        clear_abandoned(each)
-    if not path.is_file():
-        write_json(path, {"scores": recipe})
-
-
-def write_json(path: Path, what: dict) -> None:
-    """Write JSON, whole or not at all."""
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(what, indent=1))
 
 
 def score_shard(job: tuple[str, list[Pair]], folder: Path, embedding: Embedding | None) -> list[tuple[str, str, str]]:

@@ -18,6 +18,7 @@ from visage_lite.frechet import FrechetInterval
 from visage_lite.intervals import mean_interval, written
 from visage_lite.ladder import rung
 from visage_lite.semantics import CHANNELS, MEAN, SIGNALS, fad_intervals, kld_of_clips, semantic_scores
+from visage_lite.spatial import PREFIXES
 
 KLD = {**{name: f"kld_{name.lower()}" for name in CHANNELS}, MEAN: "kld_mean", "toward camera": "kld_camera",
        "toward camera, as released": "kld_camera_released"}  # fmt: skip
@@ -33,8 +34,7 @@ LABELS = {
 
 def score_columns(mode: str) -> list[str]:
     """The columns of CC and AUC of a mode: "cc_all", or "released_cc_all", and so on."""
-    prefix = "" if mode == "corrected" else "released_"
-    return [f"{prefix}{kind}_{name}" for kind in ("cc", "auc") for name in WINDOWS_S]
+    return [f"{PREFIXES[mode]}{kind}_{name}" for kind in ("cc", "auc") for name in WINDOWS_S]
 
 
 def clip_table(evaluated: Evaluated) -> pd.DataFrame:
@@ -183,7 +183,7 @@ def lines(
 
 def label(score: str) -> str:
     """A column's name in words. Notebook: 06_evaluation."""
-    kind, _, name = score.removeprefix("released_").partition("_")
+    kind, _, name = score.removeprefix(PREFIXES["as_released"]).partition("_")
     return f"{kind.upper()}, {LABELS[name]}" if kind in ("cc", "auc") else LABELS[score]
 
 

@@ -22,7 +22,7 @@ import traitlets
 from visage_lite import ambisonics, plots
 from visage_lite.binaural import ear_filters, head_stems
 from visage_lite.directions import Direction
-from visage_lite.listening import LONGEST_S, PEAK, players
+from visage_lite.listening import LONGEST_S, gain_for, players
 from visage_lite.panorama import uncrop
 from visage_lite.streams import atomic
 
@@ -167,7 +167,7 @@ def common_gain(fields: np.ndarray, rate: int) -> float:
     for field in fields:
         middle, side, front = head_stems(field, rate)
         loudest = max(loudest, float((np.abs(middle) + np.hypot(side, front)).max()))
-    return PEAK / loudest if loudest > 0 else 1.0
+    return gain_for(loudest)
 
 
 def moments_of(fields: np.ndarray, rate: int) -> np.ndarray:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from visage_lite.intervals import drawn_videos
+
 EPSILON = 1e-6  # added to the generated probabilities, as audioldm_eval does, so that no logarithm is infinite
 CHUNK = 32  # draws at once: D x D numbers each
 
@@ -110,7 +112,7 @@ def frechet_interval(
         return FrechetInterval(fad, None, None, None, len(names), np.empty(0))
     centre = np.concatenate(truth).mean(0, dtype=np.float64)  # products of what is near 0 lose no digits
     sides = [_sums(side, index, len(names), centre) for side in (generated, truth)]
-    counts = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
+    counts = drawn_videos(len(names), seed, draws)
     parts = np.split(counts, range(CHUNK, draws, CHUNK))
     drawn = np.concatenate([_distances(*(_weighted(side, part) for side in sides)) for part in parts])
     bias = drawn.mean() - fad

@@ -190,8 +190,16 @@ def _bootstrap(values: np.ndarray, videos: np.ndarray, seed: int, draws: int) ->
     total = len(counts)
     if total < 2:
         return None
-    times = np.random.default_rng(seed).multinomial(total, np.full(total, 1 / total), size=draws)  # [draws, V]
+    times = drawn_videos(total, seed, draws)
     return np.stack([times @ sums / (times @ counts), times @ (sums / counts) / total])
+
+
+def drawn_videos(videos: int, seed: int, draws: int) -> np.ndarray:
+    """How often each draw takes each of so many videos, with replacement: int64 [draws, videos].
+
+    Args: videos, draws: how many. seed: the same draws for every score of the same videos.
+    """
+    return np.random.default_rng(seed).multinomial(videos, np.full(videos, 1 / videos), size=draws)
 
 
 def _summary(values: np.ndarray, videos: np.ndarray, drawn: np.ndarray | None, level: float) -> dict:

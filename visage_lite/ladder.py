@@ -12,9 +12,9 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from visage_lite.ambisonics import encode, energy_map_of_covariance
+from visage_lite.ambisonics import encode
 from visage_lite.directions import Direction, angles, unit_vector
-from visage_lite.evaluation import MODES, auc_judd, correlation, equal_area
+from visage_lite.evaluation import MODES, compare_maps, maps_of_covariances
 
 AZIMUTHS_DEG, ELEVATIONS_DEG = (60, 150, -120, -30), (0, 30)  # of the true sources
 ANGLE, DIFFUSE, LEVEL = "angular error (°)", "diffuse (%)", "level (dB)"
@@ -68,12 +68,9 @@ def ideal_scores(predictions: np.ndarray, truth: np.ndarray, mode: str = "correc
     Raises: ValueError if the mode has another name.
     Notebook: 06_evaluation.
     """
-    if mode not in MODES:
-        raise ValueError(f"no mode {mode!r}: choose one of {', '.join(MODES)}")
-    weighting = "sn3d" if mode == "corrected" else mode
-    wanted, *maps = equal_area(energy_map_of_covariance([truth, *predictions], weighting=weighting), mode)
-    pairs = [(correlation(each, wanted), auc_judd(each, wanted, mode)) for each in maps]
-    return np.array(pairs).T[0], np.array(pairs).T[1]
+    wanted, *maps = maps_of_covariances([truth, *predictions], mode)
+    cc, auc = np.array([compare_maps(each, wanted, mode)[:2] for each in maps]).T
+    return cc, auc
 
 
 def ladder(mode: str = "corrected") -> pd.DataFrame:

@@ -63,8 +63,13 @@ def players(sounds: dict[str, np.ndarray], rate: float, yaw: float = 0.0, gain: 
     heard = {label: _heard(sound, rate, yaw, label) for label, sound in sounds.items()}
     loudest = max(float(np.abs(sound).max(initial=0)) for sound in heard.values())
     if gain is None:
-        gain = PEAK / loudest if loudest > 0 else 1.0
+        gain = gain_for(loudest)
     return Players(heard, int(rate), float(gain))
+
+
+def gain_for(loudest: float) -> float:
+    """The gain that brings the loudest sample to 1 dB under full scale; 1 for silence."""
+    return PEAK / loudest if loudest > 0 else 1.0
 
 
 def _heard(sound: np.ndarray, rate: float, yaw: float, label: str) -> np.ndarray:

@@ -25,8 +25,8 @@ from visage_lite.directions import Direction
 from visage_lite.evaluation import MODES
 from visage_lite.evaluation_results import Results
 from visage_lite.ladder import ladder
+from visage_lite.listening import gain_for
 from visage_lite.pairing import Pair, Pairs, read_pair
-from visage_lite.player import PEAK
 from visage_lite.streams import atomic
 
 PAGE = Path(__file__).with_name("report_page.html")
@@ -92,8 +92,7 @@ def _clip(number: int, row: pd.Series, pair: Pair, mode: str) -> str:
     """One clip: its scores, maps and players."""
     made, true, rate = _fields(pair)
     heard = [_for_headphones(foa, rate) for foa in (true, made)]
-    loudest = max(float(np.abs(sound).max()) for sound in heard)
-    gain = PEAK / loudest if loudest else 1.0
+    gain = gain_for(max(float(np.abs(sound).max()) for sound in heard))
     figures = "".join(
         f"<figure><figcaption>{side}</figcaption>{_map(foa, pair.camera)}"
         f'<audio controls preload="none" src="{_sound(sound, gain)}"></audio></figure>'

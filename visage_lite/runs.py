@@ -13,7 +13,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import re
 import secrets
 import shutil
 from dataclasses import asdict
@@ -29,8 +28,6 @@ from visage_lite.model import Visage
 from visage_lite.optimisation import MAY_CHANGE, TrainingConfig
 from visage_lite.pattern import Pattern
 from visage_lite.streams import atomic
-
-STEP = re.compile(r"step_(\d{8,})")
 
 
 class Run:
@@ -62,8 +59,7 @@ class Run:
 
     def newest(self) -> Path | None:
         """The folder of the newest checkpoint, None without one."""
-        found = [path for path in self.folder.glob("step_*") if STEP.fullmatch(path.name)]
-        return max(found, key=lambda path: int(path.name[5:]), default=None)
+        return checkpoints.newest_step(self.folder)
 
     def resume(self, model: Visage, optimizer: torch.optim.Optimizer) -> int:
         """Load the newest checkpoint in place, and cut the logs back to it. Returns: the steps done, 0 without one.
@@ -97,7 +93,7 @@ class Run:
         save_optimizer(temporary / "optimizer.safetensors", model, optimizer)
         os.rename(temporary, path)
         for other in self.folder.glob("step_*"):
-            if STEP.fullmatch(other.name) and other != path:
+            if checkpoints.STEP.fullmatch(other.name) and other != path:
                 shutil.rmtree(other)
 
     def log(self, name: str, step: int, row: dict[str, float]) -> None:

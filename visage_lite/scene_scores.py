@@ -52,7 +52,7 @@ def score_scenes(fields: list[np.ndarray], scenes: list[Scene], listener: Listen
 def _score(field: np.ndarray, scene: Scene, heard: str) -> SceneScore:
     truth = scene.foa(SAMPLE_RATE)[:, : field.shape[1]]
     wanted, source = Direction.from_vector(intensity_direction(truth)), scene.sources[0]
-    maps = spatial_scores(field, truth, SAMPLE_RATE)["all"]
+    maps = spatial_scores(field, truth, SAMPLE_RATE, names=["all"])["all"]
     return SceneScore(
         scene=scene.seed, kind=scene.kind, still=source.still, heard=heard,
         direction_error_deg=_off_deg(field, wanted),

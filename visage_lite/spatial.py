@@ -29,6 +29,7 @@ from visage_lite.panorama import camera_axes
 
 PATH_S = 0.5  # windows of the azimuth over time
 QUIET_DB = -25.0  # a window so far below the loudest of its clip tells no direction
+PREFIXES = {"corrected": "", "as_released": "released_"}  # of the columns of a mode
 FLOOR = 1e-12  # power added before a logarithm: silence has -120 dB
 
 
@@ -135,7 +136,7 @@ def _map_scores(ours: dict[str, np.ndarray], true: dict[str, np.ndarray]) -> dic
     """The columns of CC and AUC, and of the windows they are over."""
     columns, pairs = {}, {name: (ours[name], true[name]) for name in WINDOWS_S}
     for mode in MODES:
-        prefix = "" if mode == "corrected" else "released_"
+        prefix = PREFIXES[mode]
         for name, score in scores_of_covariances(pairs, mode).items():
             columns[f"{prefix}cc_{name}"] = score.cc if score.scored else np.nan
             columns[f"{prefix}auc_{name}"] = score.auc if score.scored else np.nan

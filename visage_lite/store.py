@@ -93,16 +93,46 @@ def _check_alike(arrays: dict[str, np.ndarray], first: dict[str, np.ndarray]) ->
 
 def _claim(folder: Path, recipe: dict) -> None:
     """Note the recipe, or refuse a folder that has another."""
-    path, text = folder / "recipe.json", json.dumps(recipe, indent=1, sort_keys=True)
+    path, recipe = folder / "recipe.json", json.loads(json.dumps(recipe, sort_keys=True))
+    if not path.is_file():
+        write_json(path, recipe)
+    elif was := differences(json.loads(path.read_text()), recipe):
+        raise ValueError(f"{folder} was made by another recipe ({was}): choose another folder, or delete this one")
+
+
+def claim(path: Path, recipe: dict, what: str, key: str | None = None) -> None:
+    """Make a folder for what one recipe makes, with the recipe in it, or check that it holds what this one made.
+
+    Args:
+        path: of the JSON file with the recipe, in that folder.
+        recipe: as JSON.
+        what: is in the folder, in a word, for messages.
+        key: under which the recipe stands in the file; None if it is the whole of it.
+    Raises: ValueError if the folder was made by another recipe, or holds something else.
+    """
+    folder, recipe = path.parent, json.loads(json.dumps(recipe))
     if path.is_file():
-        theirs, ours = json.loads(path.read_text()), json.loads(text)
-        changed = sorted(key for key in {*theirs, *ours} if theirs.get(key) != ours.get(key))
-        if changed:
-            was = "; ".join(f"{key} was {theirs.get(key)!r}, is {ours.get(key)!r}" for key in changed)
-            raise ValueError(f"{folder} was made by another recipe ({was}): choose another folder, or delete this one")
+        theirs = json.loads(path.read_text())
+        if was := differences(theirs if key is None else theirs.get(key, {}), recipe):
+            raise ValueError(f"{folder} holds {what} of another recipe ({was}): choose another folder, "
+                             "or delete this one")  # fmt: skip
         return
+    if folder.exists() and any(not each.name.startswith(".") for each in folder.iterdir()):
+        raise ValueError(f"{folder} holds something else than {what}: choose an empty or a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(path, recipe if key is None else {key: recipe})
+
+
+def differences(theirs: dict, ours: dict) -> str:
+    """In what two recipes differ: "seed was 0, is 1; ...", or "" if they are the same."""
+    changed = sorted(key for key in {*theirs, *ours} if theirs.get(key) != ours.get(key))
+    return "; ".join(f"{key} was {theirs.get(key)}, is {ours.get(key)}" for key in changed)
+
+
+def write_json(path: Path, what: dict) -> None:
+    """Write JSON, whole or not at all."""
     with atomic(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(json.dumps(what, indent=1))
 
 
 class Store:

@@ -16,7 +16,7 @@ def train(
     folder: Annotated[Path, Argument(help="Folder of the run; the same command goes on where it stopped.")],
     stage: Annotated[str, Option(help="mono (the sound of W alone) or ambisonic.")] = "ambisonic",
     preset: Annotated[str, Option(help="toy or paper: the sizes of the model.")] = "paper",
-    start: Annotated[Path | None, Option(help="Weights or a run to start from; a mono model's W is copied to Y, Z, X.")] = None,
+    start: Annotated[Path | None, Option(help="Weights or a run to start from; W of a mono model goes to all.")] = None,
     epochs: Annotated[float | None, Option(help="50 (mono) or 80 (ambisonic) if left out, as published.")] = None,
     batch_size: Annotated[int, Option(help="Clips of a step, over all processes.")] = 64,
     accumulation: Annotated[int, Option(help="Parts in which each process takes its clips: less memory.")] = 1,
@@ -42,6 +42,7 @@ def train(
     """
     from visage_lite.batches import FeatureClips
     from visage_lite.optimisation import published
+    from visage_lite.store import Store
     from visage_lite.training import train as run_training
 
     if dtype == "float32":  # PyTorch on Linux: large memory pages; a CPU step is faster so, with bfloat16 slower
@@ -50,7 +51,8 @@ def train(
         raise ValueError(f"--variants is all, released or none, not {variants}")
     if dtype not in ("float32", "bfloat16"):
         raise ValueError(f"--dtype is float32 or bfloat16, not {dtype}")
-    sizes, has_splits = _fitting(features, preset), _has_split(features, "valid")
+    store = Store(features / "sound")
+    sizes, has_splits = _fitting(store, preset), any(store.in_split(name, "valid") for name in store.clips)
     clips = FeatureClips(features, split="train" if has_splits else None)
     config = published(
         stage, len(clips), epochs, batch_size=batch_size, accumulation=accumulation, learning_rate=learning_rate,
@@ -67,23 +69,16 @@ def train(
     typer.echo(f"{config.steps:,} steps on {len(clips):,} clips; wrote {log} and {log.parent}/step_{config.steps:08d}")
 
 
-def _fitting(features: Path, preset: str):
-    """The preset of a name. Raises: ValueError if the features are of another, before anything is written."""
+def _fitting(store, preset: str):
+    """The preset of a name. Raises: ValueError if the codes of a store are of another, before anything is written."""
     from visage_lite import presets
-    from visage_lite.store import Store
 
-    sizes, recipe = presets.get(preset), Store(features / "sound").recipe
-    if recipe["kind"] != sizes.codec.kind:
-        other = "toy" if recipe["kind"] == "toy" else "paper"
-        raise ValueError(f"{features} holds codes of the {recipe['network']}: train with --preset {other}")
+    sizes, kind = presets.get(preset), store.recipe["kind"]
+    if kind != sizes.codec.kind:
+        other = "toy" if kind == "toy" else "paper"
+        raise ValueError(f"{store.folder.parent} holds codes of the {store.recipe['network']}: "
+                         f"train with --preset {other}")  # fmt: skip
     return sizes
-
-
-def _has_split(features: Path, split: str) -> bool:
-    from visage_lite.store import Store
-
-    store = Store(features / "sound")
-    return any(store.in_split(name, split) for name in store.clips)
 
 
 def _model(preset, stage: str, start: Path | None, seed: int):

@@ -94,7 +94,7 @@ def placed(fields: list[np.ndarray], truth: list[np.ndarray], rate: int) -> dict
     errors, maps = [], []
     for field, true in zip(fields, truth):
         wanted = intensity_direction(true)
-        score = spatial_scores(field, true, rate)["all"]
+        score = spatial_scores(field, true, rate, names=["all"])["all"]
         if np.any(wanted) and score.scored:
             errors.append(np.degrees(direction_error(intensity_direction(field), *angles(wanted))))
             maps.append(score.cc)

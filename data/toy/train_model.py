@@ -40,9 +40,11 @@ STAGES = {  # of all, ablations too; a step takes about 0.7 s of one CPU core
     "windows": replace(BASE, steps=1500, batch_size=192, window=8, learning_rate=1e-3, warmup_steps=50),
     "whole": replace(BASE, steps=1000, batch_size=8, learning_rate=7e-4, warmup_steps=20, decay_steps=900),
 }
-LONGER = {  # the shipped model goes on, later with more that moves, which is learned last
+AGAIN = {  # the shipped model goes on
     "windows again": replace(BASE, steps=800, batch_size=192, window=8, learning_rate=1e-3, warmup_steps=50),
     "whole again": replace(BASE, steps=700, batch_size=8, learning_rate=7e-4, warmup_steps=20, decay_steps=650),
+}
+MORE_MOVING = {  # and again, with the scenes of MORE too: to follow what moves is learned last
     "windows, more": replace(BASE, steps=1500, batch_size=192, window=8, learning_rate=1e-3, warmup_steps=50),
     "whole, more": replace(BASE, steps=1800, batch_size=8, learning_rate=7e-4, warmup_steps=20, decay_steps=1700),
 }
@@ -113,7 +115,7 @@ def train_stages(clips: FeatureClips, without: str | None, stages: dict[str, Tra
             model = checkpoints.mono_to_ambisonic(mono, seed=0)
         elif name != "mono":
             config = replace(config, variants="none" if without == "rotation" else "all")
-            count = None if name.endswith("more") else len(SCENES)
+            count = None if name in MORE_MOVING else len(SCENES)
             train(model, Told(clips, without, mishear=True, count=count), config, runs / name)
         if name == last_shared:
             checkpoints.save(model, runs / "model.safetensors", dtype=torch.float16)
@@ -134,7 +136,7 @@ def name_of(without: str | None) -> str:
 def ship(model: Visage) -> None:
     """Write the weights, halved to float16, and one log of all stages."""
     checkpoints.save(model, HERE / "model.safetensors", dtype=torch.float16)
-    logs = {name: CACHE / "toy_model" / name / "log.csv" for name in STAGES | LONGER}
+    logs = {name: CACHE / "toy_model" / name / "log.csv" for name in STAGES | AGAIN | MORE_MOVING}
     table = pd.concat([pd.read_csv(file).assign(stage=name) for name, file in logs.items()])
     table = table.drop(columns=[f"{channel}{k}" for channel in "wyzx" for k in range(4)])
     table.to_csv(HERE / "train_model.csv", index=False, float_format="%.5g")
@@ -151,7 +153,7 @@ def main() -> None:
     scene_features([*SCENES, *moving], CACHE / "toy_scenes", Networks(presets.toy()))
     few = options.steps
     stages = {name: replace(config, steps=round(config.steps * few), decay_steps=round(config.decay_steps * few))
-              for name, config in (STAGES if options.without else STAGES | LONGER).items()}  # fmt: skip
+              for name, config in (STAGES if options.without else STAGES | AGAIN | MORE_MOVING).items()}  # fmt: skip
     model = train_stages(FeatureClips(CACHE / "toy_scenes"), options.without, stages)
     if not options.without:
         ship(model)
