@@ -75,11 +75,12 @@ def loss_parts(log: str | Path | pd.DataFrame, chance: float | None = None, ax: 
         look = list(PARTS).index(name)
         ax.plot(steps, table[name], MARKS[look], color=COLOURS[look], label=PARTS[name])
     _chance(ax, chance)
-    top = ax.get_ylim()[1] * (1.12 if any(begins) else 1)  # room for the stages' names
-    for name, begin in begins.items():
+    top = ax.get_ylim()[1] * (1.3 if any(begins) else 1)  # room for the stages' names
+    for place, (name, begin) in enumerate(begins.items()):
         if name:
             ax.axvline(begin, color="#909090", lw=0.8)
-            ax.annotate(f" {name}", (begin, 1), xycoords=("data", "axes fraction"), va="top", fontsize=8)
+            at = (begin, 1 - 0.07 * (place % 3))  # at three heights: names are longer than short stages
+            ax.annotate(f" {name}", at, xycoords=("data", "axes fraction"), va="top", fontsize=8)
     ax.set(xlabel="training step", ylabel="loss of a stream (nats)", ylim=(0, top))
     ax.legend(frameon=False, fontsize=9)
     ax.spines[["top", "right"]].set_visible(False)
