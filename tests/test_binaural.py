@@ -125,3 +125,13 @@ def test_levels_stay_near_those_of_the_whole_series():
 def test_wrong_shapes_raise(shape):
     with pytest.raises(ValueError, match="W, Y, Z, X"):
         binaural.binauralise(np.zeros(shape), RATE)
+
+
+@pytest.mark.parametrize("yaw_deg", [0, 37, 90, -120, 180])
+def test_three_stems_make_what_the_ears_hear_however_the_head_is_turned(yaw_deg):
+    foa = np.random.default_rng(1).standard_normal((4, 3000))
+    middle, side, front = binaural.head_stems(foa, RATE)
+    yaw = np.deg2rad(yaw_deg)
+    turned = np.cos(yaw) * side - np.sin(yaw) * front
+    expected = binaural.binauralise(foa, RATE, yaw=yaw)
+    np.testing.assert_allclose([middle + turned, middle - turned], expected, atol=1e-5)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import traitlets
 
-from visage_lite import ambisonics, foa_player
+from visage_lite import ambisonics
 from visage_lite.binaural import binauralise
 from visage_lite.directions import Direction
-from visage_lite.player import FOAPlayer
+from visage_lite.player import FOAPlayer, moments_of
 from visage_lite.streams import MediaError
 
 RATE = 16000
@@ -42,7 +42,7 @@ def test_silence_and_clips_of_unequal_length():
 def test_moments_hold_the_energy_map_of_each_tenth_of_a_second():
     half = LEFT.copy()
     half[:, RATE // 4 :] = 0.5 * ambisonics.encode(NOISE, -np.pi / 2, 0.2)[:, RATE // 4 :]
-    moments = foa_player.moments_of(np.stack([half]), RATE)[0]
+    moments = moments_of(np.stack([half]), RATE)[0]
     assert moments.shape == (5, 18)
     for k in (0, 4):
         part = half[:, k * RATE // 10 : (k + 1) * RATE // 10]
@@ -70,7 +70,9 @@ def test_without_javascript_it_is_a_picture_and_stereo_players():
     data, _ = player._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in data, "in a running notebook it is the widget"
     assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
-    assert data["text/html"].count("<audio") == 2 and 'src="data:image/png' in data["text/html"]
+    static, frame = data["text/html"].split("<iframe")
+    assert static.count("<audio") == 2 and 'src="data:image/png' in static
+    assert 'srcdoc="' in frame and "<script" not in frame, "the player alive, escaped, in a frame of its own"
     assert "<b>" not in data["text/html"] and "http" not in data["text/html"]
     assert data["text/plain"] == "360 degree player, 0.5 s: <b>truth</b> · ours"
     assert not plt.get_fignums(), "no figure is left open"

@@ -19,7 +19,8 @@ import nbformat
 import numpy as np
 import pytest
 
-from visage_lite import ambisonics, foa_player
+import visage_lite
+from visage_lite import ambisonics
 from visage_lite.binaural import binauralise, ear_filters
 from visage_lite.directions import Direction
 from visage_lite.player import FOAPlayer
@@ -310,6 +311,26 @@ def test_it_fits_notebook_and_phone_in_light_and_dark(browser, scene_page, name,
     assert tab.errors == []
 
 
+def test_in_an_exported_notebook_it_lives_in_a_frame(tab, tmp_path):
+    left = ambisonics.encode(NOISE, np.pi / 2, 0.0)
+    page = FOAPlayer({"left": left, "</iframe>": 0.5 * left}, RATE)._repr_mimebundle_()[0]["text/html"]
+    (tmp_path / "notebook.html").write_text(f"<!doctype html><meta charset=utf-8><main>{page}</main><p>after", "utf-8")
+    tab.page.goto((tmp_path / "notebook.html").as_uri())
+    frame = next(each for each in tab.page.frames if each.parent_frame)
+    frame.wait_for_function(f"{STATE}?.stage.frame && {STATE}.stage.drawn")
+    assert not tab.page.locator(".foa-still").is_visible(), "what stood in for it is gone"
+    frame.get_by_role("radio", name="</iframe>").click()
+    frame.locator(".fp-play").click()
+    frame.wait_for_function(f"{STATE}.deck.position() > 0.05")
+    for width in (820, 375):
+        tab.page.set_viewport_size({"width": width, "height": 800})
+        tab.page.wait_for_function("""() => { const frame = document.querySelector("iframe");
+          return Math.abs(frame.offsetHeight - frame.contentDocument.body.offsetHeight) < 2; }""")
+        assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    tab.page.screenshot(path=SCREENSHOTS / "frame_phone.png", full_page=True)
+
+
 # --- JupyterLab ---
 
 
@@ -329,7 +350,7 @@ def lab(tmp_path):
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1",
                "--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True", f"--notebook-dir={tmp_path}",
                "--LabApp.news_url=None"]
-    root = str(Path(foa_player.__file__).parent.parent)
+    root = str(Path(visage_lite.__file__).parent.parent)
     folders = os.pathsep.join([os.environ["PYTHONPATH"], root])
     settings = {"PYTHONPATH": folders, "JUPYTER_CONFIG_DIR": str(tmp_path / "config"), "JUPYTER_PREFER_ENV_PATH": "1",
                 "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "s"), "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "w")}

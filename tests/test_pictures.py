@@ -51,3 +51,11 @@ def test_wrong_shapes_say_so():
         pictures.camera_on_panorama(SPHERE[None], Direction(0.0, 0.0))
     with pytest.raises(ValueError, match="8 frames need"):
         pictures.energy_strip(np.zeros((8, 14, 14, 3), np.uint8), np.zeros((7, 49)), 4.0)
+
+
+def test_the_graticule_has_its_lines_every_thirty_degrees_and_a_bright_horizon():
+    sphere = pictures.graticule(180, 360)[..., 2].astype(int)  # a pixel a degree
+    across, down = sphere[60], sphere[:, 15]  # at elevation 30 and between two lines
+    lines = [k for k in range(1, 359) if sphere[75, k] > max(sphere[75, k - 2], sphere[75, (k + 2) % 360])]
+    assert {round((180 - k) / 30) * 30 for k in lines} >= set(range(-150, 151, 30))
+    assert down.argmax() in (89, 90) and across.shape == (360,)

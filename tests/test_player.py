@@ -5,12 +5,10 @@ import io
 import re
 import wave
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from visage_lite import ambisonics, player
-from visage_lite.binaural import binauralise
+from visage_lite import ambisonics
 from visage_lite.player import players
 
 RATE = 16000
@@ -81,48 +79,3 @@ def test_what_cannot_be_played_is_refused(sound, message):
         players({"x": sound}, RATE)
     with pytest.raises(ValueError, match="nothing to play"):
         players({}, RATE)
-
-
-def test_the_slider_turns_picture_and_sound(monkeypatch):
-    shown = []
-    monkeypatch.setattr("IPython.display.display", lambda *things, **_: shown.extend(things))
-    foa = ambisonics.encode(NOISE, np.pi / 2, 0.0)
-    turner = player.turn_head(foa, RATE)
-    slider, picture, sound = turner.box.children
-    assert "image/png" in shown[0], "a picture that needs no slider comes first"
-    fallback = [s for s, _ in embedded(shown[1].html)]
-    assert [bool(rms(s[0]) > 1.2 * rms(s[1])) for s in fallback] == [False, True, False]  # head left, straight, right
-    before = picture.value
-    slider.value = 180
-    assert picture.value != before and picture.value[:4] == b"\x89PNG"
-    (turned, _), = embedded(sound.value)
-    assert rms(turned[1]) > 1.5 * rms(turned[0])
-    bundle = turner._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in bundle, "in a running notebook it is ipywidgets"
-    assert "<input type=\"range\"" in bundle["text/html"] and "http" not in bundle["text/html"]
-    assert not re.search(r"\[[A-Z]+\]", bundle["text/html"]), "every place of the page is filled in"
-    with pytest.raises(ValueError, match="FOA"):
-        player.turn_head(foa[:2], RATE)
-
-
-@pytest.mark.parametrize("yaw_deg", [0, 37, 90, -120, 180])
-def test_three_stems_make_what_the_ears_hear_however_the_head_is_turned(yaw_deg):
-    foa = np.random.default_rng(1).standard_normal((4, 3000))
-    middle, side, front = player.head_stems(foa, RATE)
-    yaw = np.deg2rad(yaw_deg)
-    turned = np.cos(yaw) * side - np.sin(yaw) * front
-    expected = binauralise(foa, RATE, yaw=yaw)
-    np.testing.assert_allclose([middle + turned, middle - turned], expected, atol=1e-5)
-    assert np.abs(expected).max() * player.HeadTurner(foa, RATE).gain <= 1
-
-
-def test_the_page_of_the_slider_holds_the_stems_and_the_unturned_sphere():
-    foa = ambisonics.encode(NOISE, np.pi / 2, 0.0)
-    turner = player.HeadTurner(foa, RATE)
-    text = re.search(r'atob\("data:audio/wav;base64,([^"]+)"', turner.html).group(1)
-    with wave.open(io.BytesIO(base64.b64decode(text))) as file:
-        pcm = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 3).T / 32767
-    np.testing.assert_allclose(pcm, player.head_stems(foa, RATE) * turner.gain, atol=2e-5)
-    picture = base64.b64decode(re.search(r"data:image/png;base64,([^)]+)", turner.html).group(1))
-    levels = plt.imread(io.BytesIO(picture))[..., :3].sum(-1)
-    assert np.unravel_index(levels.argmax(), levels.shape)[1] == pytest.approx(levels.shape[1] / 4, abs=1), "left"

@@ -17,7 +17,7 @@ ROWS = [
     ["muxing"], ["media"], ["looks"], ["sounds"], ["rooms"], ["scenes"], ["clips"], ["cutting"], ["download"],
     ["dataset"], ["toy_clip", "towers"], ["vision"], ["toy_codec"], ["quick_dac"], ["codec"], ["pattern"], ["streaming"],
     ["variants"], ["store"], ["cluster"], ["batches"], ["features"], ["plots", "curves", "pictures"], ["listening"],
-    ["foa_player"], ["player"], ["field_plots", "pattern_plots", "dataset_plots"], ["score_plots"], ["explorers"],
+    ["player"], ["field_plots", "pattern_plots", "dataset_plots"], ["score_plots"], ["explorers"],
     ["layers", "losses"], ["model"], ["timing"], ["sizing"], ["released"], ["checkpoints"],
     ["dots"], ["packing"], ["kernels"], ["graphs"], ["decoding"], ["sampling"], ["generation"],
     ["ranks"], ["evaluation"], ["spatial"], ["intervals"], ["ladder"], ["baselines"],

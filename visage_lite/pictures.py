@@ -78,3 +78,19 @@ def energy_strip(frames: np.ndarray, energy: np.ndarray, rate: float, count: int
     ax.set_xticks((np.arange(len(chosen)) + 0.5) * width, [f"{frame / rate:.2f}" for frame in chosen])
     ax.figure.colorbar(image, ax=ax, label="energy", fraction=0.02, pad=0.01)
     return ax
+
+
+def graticule(height: int = 448, width: int = 896) -> np.ndarray:
+    """A panorama for a sound without a picture: sky, ground, and a line every 30 degrees.
+
+    Args: height, width: of the picture in pixels.
+    Returns: uint8 [height, width, 3].
+    Notebook: 02_ambisonics.
+    """
+    azimuth = 180 - 360 * (np.arange(width) + 0.5) / width
+    elevation = (90 - 180 * (np.arange(height) + 0.5) / height)[:, None]
+    shade = np.where(elevation > 0, 46 + 26 * (1 - elevation / 90), 30 + 8 * elevation / 90)
+    across, down = (np.abs((angle + 15) % 30 - 15) for angle in (azimuth, elevation))  # degrees from the next line
+    shade = shade + 40 * np.clip(1 - np.minimum(across * np.cos(np.radians(elevation)), down) / 0.5, 0, 1)
+    shade = shade + 60 * np.clip(1 - np.abs(elevation) / 0.7, 0, 1)  # the horizon
+    return np.uint8(np.clip(shade[..., None] * [0.85, 0.95, 1.15], 0, 255))
