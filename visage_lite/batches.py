@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from visage_lite.clips import SPLITS, no_such_clips
 from visage_lite.store import Store
 from visage_lite.variants import VARIANTS, Variant
 
@@ -31,9 +32,17 @@ class FeatureClips:
         seen = set(self._video.clips)
         self.clips = [name for name in self._sound.clips if name in seen and self._sound.in_split(name, split)]
         if not self.clips:
-            raise ValueError(f"{folder} has no clips with sound and video{f' in the split {split!r}' if split else ''}")
+            raise ValueError(self._nothing(f"{folder} has no clips with sound and video", split))
         self.origin = {"codec": self._sound.recipe["network"], "vision": self._video.recipe["network"]}
         self.augment = augment
+
+    def _nothing(self, where: str, split: str | None) -> str:
+        """What to say where there are no clips."""
+        both = set(self._sound.clips) & set(self._video.clips)
+        if split is None or not both:
+            return where
+        splits = [each for name in both for each in SPLITS if self._sound.in_split(name, each)]
+        return no_such_clips(where, split, splits)
 
     def __len__(self) -> int:
         return len(self.clips)

@@ -116,6 +116,7 @@ def scenes(
 
     An interrupted run goes on when the command is given again.
     """
+    from visage_lite.clips import split_counts
     from visage_lite.dataset import write_scenes
     from visage_lite.rooms import Room
     from visage_lite.scenes import TOY_KINDS
@@ -127,7 +128,11 @@ def scenes(
     options = {"kinds": choices[kinds], "sources": sources, "off_screen": off_screen, "room": Room() if room else None}
     with _resumable():
         made = write_scenes(folder, count, seed, workers=workers, progress=sys.stderr.isatty(), **options)
-    typer.echo(f"wrote {folder}: {len(made.table):,} clips, labels.csv says what is where")
+    counts = split_counts(made.table["split"])
+    each = ", ".join(f"{split} {number:,}" for split, number in counts.items())
+    typer.echo(f"wrote {folder}: {len(made.table):,} clips ({each}), labels.csv says what is where")
+    if not all(counts.values()):
+        typer.echo("ten or more give one to validate and one to test on: the same command with --count 10 adds them")
 
 
 @app.command()

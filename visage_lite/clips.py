@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +52,33 @@ def parse_name(text: str) -> tuple[str, int]:
     if match is None:
         raise ValueError(f"{text!r} is no clip name: expected <11-character video id>_<start second>")
     return match.group(1), int(match.group(2))
+
+
+def split_counts(splits: Iterable[str]) -> dict[str, int]:
+    """How many clips each split has: train, valid and test first, 0 where there are none.
+
+    Args: splits: the split of every clip. Notebook: 01_dataset.
+    """
+    found = Counter(splits)
+    return {split: found[split] for split in dict.fromkeys([*SPLITS, *found])}
+
+
+def no_such_clips(where: str, split: str, splits: Iterable[str]) -> str:
+    """What to say where a split has no clips: which splits have some, and what to do.
+
+    Args:
+        where: has none, such as "FOLDER has no clips".
+        split: that was asked for.
+        splits: the split of every clip that there is.
+    Returns: one line.
+    Notebook: 01_dataset.
+    """
+    there = ", ".join(f"{name} ({count:,})" for name, count in split_counts(splits).items() if count)
+    wanted = f"{where} in the split {split!r}"
+    if not there:
+        return f"{wanted}, and none in any other: leave --split out"
+    few = "; one scene in ten is for testing, one for validation: make ten or more" if split in SPLITS else ""
+    return f"{wanted}, only in {there}: choose one that has clips, or leave --split out{few}"
 
 
 def read_clips(folder: str | Path, splits: tuple[str, ...] = SPLITS) -> Clips:

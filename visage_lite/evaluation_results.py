@@ -13,14 +13,15 @@ from pathlib import Path
 import pandas as pd
 
 from visage_lite import evaluation_tables as tables
-from visage_lite.embeddings import Embedding, ListenerEmbedding, audioldm_pieces
-from visage_lite.evaluation_run import Evaluated, evaluate_pairs, read_evaluated
+from visage_lite.embeddings import ORIGINS, Embedding, ListenerEmbedding, audioldm_pieces
+from visage_lite.evaluation_run import Evaluated, NothingScored, evaluate_pairs, read_evaluated
 from visage_lite.intervals import written
 from visage_lite.pairing import REMEDIES, Pairs, pair_folders
 from visage_lite.store import write_json
 from visage_lite.streams import atomic
 
 EMBEDDINGS = ("listener", "audioldm", "none")
+TABLES = ("clips", "summary", "semantics", "differences", "bad")
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,24 @@ def embedding_named(name: str, weights: Path | None = None) -> Embedding | None:
     """What listens, by name; None for "none".
 
     Args: name: one of EMBEDDINGS. weights: the folder that audioldm needs.
-    Raises: ValueError for another name or without the folder; FileNotFoundError if a file of weights is missing.
+    Raises: ValueError for another name, or a folder that is not asked for; FileNotFoundError, which says from where and
+        to where, if a file of weights is missing.
     """
     if name not in EMBEDDINGS:
         raise ValueError(f"--embedding is {', '.join(EMBEDDINGS[:-1])} or {EMBEDDINGS[-1]}, not {name}")
-    if (name == "audioldm") != (weights is not None):
-        raise ValueError("--embedding audioldm and --weights FOLDER are given together")
-    if name == "audioldm":
+    if name != "audioldm" and weights is not None:
+        raise ValueError(f"--weights is for --embedding audioldm, not for {name}: leave it out, or give both")
+    if name != "audioldm":
+        return ListenerEmbedding() if name == "listener" else None
+    instead = "without them use --embedding listener, the default, which needs no files, or none"
+    if weights is None or not weights.is_dir():
+        files = " and ".join(f"{file} (from {origin})" for file, origin in ORIGINS.items())
+        where = "needs --weights FOLDER" if weights is None else f"needs the folder {weights}, which is not there,"
+        raise FileNotFoundError(f"--embedding audioldm {where} with {files}: fetch each yourself; {instead}")
+    try:
         return audioldm_pieces(weights)
-    return ListenerEmbedding() if name == "listener" else None
+    except (FileNotFoundError, ModuleNotFoundError) as error:
+        raise FileNotFoundError(f"--embedding audioldm: {str(error).partition('. Without')[0]}; {instead}") from error
 
 
 def evaluate_folders(
@@ -67,18 +77,20 @@ def evaluate_folders(
         options: mode ("corrected"), seed (0), split and limit, as they were given.
         workers: processes, as for `jobs.in_parallel`. progress: show a bar.
     Returns: Results.
-    Raises: ValueError if the folder holds the scores of other folders, or no clip could be scored.
+    Raises: ValueError if the folder holds the scores of other folders, `compare` is none or one of these folders, or no
+        clip could be scored; bad.csv then says why, clip by clip.
     Notebook: 06_evaluation.
     """
     out, options = Path(out), {"mode": "corrected", "seed": 0, "split": None, "limit": None} | (options or {})
+    _check_compare(compare, (*folders, out), embedding)
     about = dict(zip(("generated", "truth"), (str(Path(folder).resolve()) for folder in folders)))
-    evaluated = evaluate_pairs(pairs, out, embedding, about, workers, progress)
+    evaluated = _scored(pairs, out, embedding, about, workers, progress)
     clips = tables.clip_table(evaluated)
     summary = tables.summary_table(clips, options["seed"])
     semantic = None if embedding is None else tables.semantic_table(evaluated, clips, options["seed"])
-    bad = evaluated.bad.assign(remedy=evaluated.bad["problem"].map(REMEDIES))
+    bad = _with_remedies(evaluated.bad)
     lines = tables.lines(summary, semantic, clips, bad, options["mode"])
-    lines += [*_bad_lines(bad), *_no_camera(clips, semantic)]
+    lines += [*_bad_lines(bad), *_no_camera(clips, semantic), *pairs.notes, *_copies(clips)]
     differences = None
     if compare is not None:
         where = (Path(compare), folders[1], out)
@@ -86,9 +98,47 @@ def evaluate_folders(
         differences, said = _compared(evaluated, other, Path(compare).name, options)
         lines += said
     recipe = _recipe(evaluated, folders[0], options, compare, len(bad))
-    files = {"clips": clips, "summary": summary, "semantics": semantic, "differences": differences, "bad": bad}
-    names = _write(out, files, recipe)
-    return Results(clips, summary, semantic, differences, bad, recipe, lines, names)
+    names = _write(out, dict(zip(TABLES, (clips, summary, semantic, differences, bad))))
+    write_json(out / "recipe.json", recipe)
+    return Results(clips, summary, semantic, differences, bad, recipe, lines, [*names, "recipe.json"])
+
+
+def _check_compare(compare: str | Path | None, ours: tuple[Path, Path, Path], embedding: Embedding | None) -> None:
+    """Refuse before hours of work what could not be compared after them. `ours`: generated, truth and results."""
+    if compare is None:
+        return
+    what = "give the folder of another system's sounds, or of its results"
+    if not Path(compare).is_dir():
+        raise ValueError(f"--compare {compare} is no folder: {what}")
+    for folder, name in zip(ours, ("GENERATED itself", "TRUTH", "the folder of these results")):
+        if Path(compare).resolve() == Path(folder).resolve():
+            raise ValueError(f"--compare {compare} is {name}: {what}")
+    if _is_results(Path(compare)):
+        read_evaluated(compare, embedding)
+
+
+def _is_results(folder: Path) -> bool:
+    return (folder / "recipe.json").is_file() and (folder / "scores").is_dir()
+
+
+def _scored(
+    pairs: Pairs, out: Path, embedding: Embedding | None, about: dict, workers: int | None, progress: bool
+) -> Evaluated:
+    """As `evaluate_pairs`; if no clip could be scored, bad.csv says why, and no table of an earlier run stays."""
+    try:
+        return evaluate_pairs(pairs, out, embedding, about, workers, progress)
+    except NothingScored as error:
+        _write(out, dict.fromkeys(TABLES) | {"bad": _with_remedies(error.bad)})
+        raise ValueError(f"{error}; {out / 'bad.csv'} lists every clip") from error
+
+
+def _with_remedies(bad: pd.DataFrame) -> pd.DataFrame:
+    return bad.assign(remedy=bad["problem"].map(REMEDIES))
+
+
+def _copies(clips: pd.DataFrame) -> list[str]:
+    same = int((clips["generated_sha256"] == clips["truth_sha256"]).sum())
+    return [f"{same:,} generated files are the true ones, byte for byte: they say nothing of a system"] if same else []
 
 
 def _no_camera(clips: pd.DataFrame, semantic: pd.DataFrame | None) -> list[str]:
@@ -99,7 +149,7 @@ def _no_camera(clips: pd.DataFrame, semantic: pd.DataFrame | None) -> list[str]:
             "with ambi.json as TRUTH"]  # fmt: skip
 
 
-def _write(out: Path, files: dict[str, pd.DataFrame | None], recipe: dict) -> list[str]:
+def _write(out: Path, files: dict[str, pd.DataFrame | None]) -> list[str]:
     """Write the tables that there are, remove those of an earlier run that there are not. Returns: names."""
     names = []
     for name, table in files.items():
@@ -109,8 +159,7 @@ def _write(out: Path, files: dict[str, pd.DataFrame | None], recipe: dict) -> li
         with atomic(out / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=table.index.name is not None, float_format="%.6g")
         names.append(f"{name}.csv")
-    write_json(out / "recipe.json", recipe)
-    return [*names, "recipe.json"]
+    return names
 
 
 def _recipe(evaluated: Evaluated, generated: Path, options: dict, compare: object, bad: int) -> dict:
@@ -142,21 +191,25 @@ def _other(
 ) -> Evaluated:
     """The scores of the system to compare with: read, or computed into a folder inside `out`."""
     compare, truth, out = where
-    if (compare / "recipe.json").is_file() and (compare / "scores").is_dir():
+    if _is_results(compare):
         return read_evaluated(compare, embedding)
     pairs = pair_folders(compare, truth, options["split"], options["limit"])
     about = {"generated": str(compare.resolve()), "truth": str(Path(truth).resolve())}
     key = hashlib.sha256(about["generated"].encode()).hexdigest()[:8]
-    return evaluate_pairs(pairs, out / f"compared_{key}", embedding, about, workers, progress)
+    return _scored(pairs, out / f"compared_{key}", embedding, about, workers, progress)
 
 
 def _compared(evaluated: Evaluated, other: Evaluated, name: str, options: dict) -> tuple[pd.DataFrame, list[str]]:
     """The table of differences, and the most important of them in words."""
     found, only = tables.difference_of(evaluated, other, options["seed"])
-    said = [f"difference to {name} on {int(found['clips'].max()):,} clips that both have (p: two-sided, over videos)"]
+    said = ["", f"GENERATED MINUS {name}, on {int(found['clips'].max()):,} clips that both have",
+            "GENERATED is better where CC and AUC are over 0, and the others under 0.",
+            "p: how easily the choice of videos alone makes such a difference (two-sided)."]  # fmt: skip
     said += [f"{count:,} clips are {where} and are not compared" for where, count in only.items() if count]
     shown = [*tables.score_columns(options["mode"]), "direction_error_deg", "fad_mean", "kld_mean"]
     for score, row in found.loc[[score for score in shown if score in found.index]].iterrows():
-        p = f"  p {row['p']:.3f}" if pd.notna(row["p"]) else ""
-        said.append(f"{score:28}{written(row['mean'], row['low'], row['high'])}{p}")
+        p = f"p {row['p']:.3f}" if pd.notna(row["p"]) else ""
+        unit = "°" if score.endswith("_deg") else ""
+        cell = written(row["mean"], row["low"], row["high"]) + unit
+        said.append(f"{tables.label(score):28}{cell:22}{p}".rstrip())
     return found, said

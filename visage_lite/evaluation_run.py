@@ -55,6 +55,15 @@ class Evaluated:
     recipe: dict
 
 
+class NothingScored(ValueError):
+    """No clip could be scored. `bad`: a table of all, with the columns clip, problem, detail."""
+
+    def __init__(self, clips: int, bad: pd.DataFrame) -> None:
+        problem, detail = bad[["problem", "detail"]].iloc[-1]
+        super().__init__(f"none of {clips:,} clips could be scored, the last because: {Mismatch(problem, detail)}")
+        self.bad = bad
+
+
 def evaluate_pairs(
     pairs: Pairs, folder: str | Path, embedding: Embedding | None, about: dict | None = None,
     workers: int | None = None, progress: bool = True,
@@ -67,7 +76,7 @@ def evaluate_pairs(
         embedding: what FAD and KLD listen with; None leaves them out.
         about: more that decides the scores, such as the names of the folders; JSON.
         workers: processes, as for `jobs.in_parallel`. progress: show a bar.
-    Raises: ValueError if the folder holds scores of another recipe, or no clip could be scored.
+    Raises: ValueError if the folder holds scores of another recipe; NothingScored if no clip could be scored.
     Notebook: 06_evaluation.
     """
     folder = Path(folder)
@@ -85,9 +94,7 @@ def evaluate_pairs(
     bad = pd.concat([pairs.bad, pd.DataFrame(bad, columns=pairs.bad.columns)], ignore_index=True)
     scored = read_scores(folder, [pair.clip for pair in pairs.pairs], embedding)
     if not scored:
-        problem, detail = bad[["problem", "detail"]].iloc[-1]
-        raise ValueError(f"none of {len(pairs.pairs):,} clips could be scored, the last because: "
-                         f"{Mismatch(problem, detail)}")  # fmt: skip
+        raise NothingScored(len(pairs.pairs), bad)
     return _evaluated(scored, bad, recipe)
 
 

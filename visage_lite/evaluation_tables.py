@@ -29,7 +29,17 @@ LABELS = {
     "direction_error_deg": "direction error", "peak_error_deg": "error of the loudest place",
     "diffuseness": "diffuseness", "true_diffuseness": "... of the truth",
     "level_db": "level (dB)", "true_level_db": "... of the truth (dB)", "azimuth_correlation": "azimuth over time",
+    "fad_mean": "FAD, mean of channels", "kld_mean": "KLD, mean of channels",
 }  # fmt: skip
+GOOD = {
+    "direction_error_deg": "0° is best, guessing is 90° off", "peak_error_deg": "0° is best, guessing is 90° off",
+    "diffuseness": "0: all from one place, 1: from everywhere; best is the truth's", "level_db": "best is the truth's",
+    "azimuth_correlation": "1 is best, guessing scores 0; of a source that moves sideways",
+}  # fmt: skip
+WHERE = ("WHERE IT SOUNDS. CC and AUC: 1 is best, guessing scores CC 0 and AUC 0.5. At the right: a single source",
+         "that is so many degrees away from its true place scores the same.")  # fmt: skip
+WHAT = ("WHAT IT SOUNDS LIKE. FAD and KLD: 0 is best, there is no worst. FAD is a squared distance of embeddings,",
+        "KLD is in nats.")  # fmt: skip
 
 
 def score_columns(mode: str) -> list[str]:
@@ -38,7 +48,7 @@ def score_columns(mode: str) -> list[str]:
 
 
 def clip_table(evaluated: Evaluated) -> pd.DataFrame:
-    """A row for each clip: its spatial scores, and KLD of every signal if something listened.
+    """A row for each clip: its spatial scores, and KLD of every signal and what listened, if something did.
 
     KLD toward the camera is NaN where the camera is not known, and all KLD where the truth is not finite.
     Notebook: 06_evaluation.
@@ -47,7 +57,7 @@ def clip_table(evaluated: Evaluated) -> pd.DataFrame:
     if not evaluated.heard[0]:
         return clips
     kld = kld_of_clips(list(clips["clip"]), *evaluated.heard).rename(columns=KLD)
-    table = clips.join(kld, on="clip")
+    table = clips.join(kld, on="clip").assign(embedding=evaluated.recipe["embedding"]["name"])
     for name in ("kld_camera", "kld_camera_released"):
         table.loc[~table["camera"], name] = np.nan
     return table
@@ -77,7 +87,8 @@ def semantic_table(evaluated: Evaluated, clips: pd.DataFrame, seed: int) -> pd.D
     Without every clip's camera the rows toward it are left out; with fewer than two embeddings FAD is NaN.
 
     Args: evaluated: with an embedding. clips: its `clip_table`. seed: of the bootstrap.
-    Returns: indexed by signal: fad, fad_low, fad_high, kld, kld_low, kld_high, counts, embedding, digest.
+    Returns: indexed by signal: fad, fad_low, fad_high, numbers (of an embedding), kld, kld_low, kld_high, counts,
+        embedding, digest.
     Raises: ValueError as `semantics.semantic_scores`.
     Notebook: 06_evaluation.
     """
@@ -91,6 +102,7 @@ def semantic_table(evaluated: Evaluated, clips: pd.DataFrame, seed: int) -> pd.D
         fad, kld = intervals_of.get(name), mean_interval(clips[KLD[name]].astype(float), videos, seed)
         rows[name] = {
             **{f"fad{end}": getattr(fad, of, None) for end, of in (("", "fad"), ("_low", "low"), ("_high", "high"))},
+            "numbers": evaluated.heard[0][0].embeddings.shape[-1],
             "kld": kld.mean, "kld_low": kld.low, "kld_high": kld.high, "kld_macro": kld.macro, "videos": kld.videos,
             **scores.loc[name].drop(["fad", "kld", "embedding"], errors="ignore"),
             "embedding": evaluated.recipe["embedding"]["name"], "digest": evaluated.recipe["embedding"]["digest"][:16],
@@ -102,7 +114,8 @@ def difference_of(one: Evaluated, other: Evaluated, seed: int) -> tuple[pd.DataF
     """How much higher the first system scores than the other on the clips that both have.
 
     Args: one: the system in question. other: the one it is compared with. seed: of the bootstrap.
-    Returns: indexed by score: the columns of `intervals.Difference`, and those of FAD; and how many clips only one has.
+    Returns: indexed by score: the columns of `intervals.Difference` and `embedding`, "" where nothing listened, also for
+        FAD; and how many clips only one has.
     Raises: ValueError if no clip is in both.
     Notebook: 06_evaluation.
     """
@@ -116,6 +129,8 @@ def difference_of(one: Evaluated, other: Evaluated, seed: int) -> tuple[pd.DataF
     found = intervals.difference_table({"other": theirs, "one": ours}, "other", columns, seed).xs("one", level="system")
     if one.heard[0] and other.heard[0]:
         found = pd.concat([found, _fad_difference(one, other, ours, seed)])
+    names = {each: one.recipe["embedding"]["name"] for each in found.index if each.startswith(("fad", "kld"))}
+    found["embedding"] = [names.get(each, "") for each in found.index]
     only = {"only in GENERATED": len(tables[0]) - len(common), "only in the other": len(tables[1]) - len(common)}
     return found.rename_axis("score"), only
 
@@ -158,26 +173,49 @@ def lines(
         mode: which CC and AUC to show.
     Notebook: 06_evaluation.
     """
-    first = summary.iloc[0]
-    said = [f"mode {mode.replace('_', ' ')}; means over {len(clips):,} clips, 95 % intervals over "
-            f"{clips['video'].nunique():,} videos"]  # fmt: skip
+    said = [f"{len(clips):,} clips of {clips['video'].nunique():,} videos, mode {mode.replace('_', ' ')}; "
+            "mean over clips [95 % interval over videos]", "", *WHERE]  # fmt: skip
     for score in score_columns(mode):
         said.append(f"{label(score):28}{_cell(summary.loc[score]):22}{summary.loc[score, 'rung']}".rstrip())
     for score in FIELD_SCORES:
-        unit = "°" if score.endswith("_deg") else ""
-        over = f" over {int(summary.loc[score, 'clips']):,} clips" if summary.loc[score, "left_out"] else ""
-        said.append(f"{label(score):28}{_cell(summary.loc[score], 1 if unit or 'db' in score else 2)}{unit}{over}")
-    if semantic is not None:
-        biased = "; FAD is too high: no more sounds than numbers for each" if semantic["biased"].any() else ""
-        said.append(f"heard by {semantic['embedding'].iloc[0]}: FAD and KLD compare with no other listener's{biased}")
-        for name, row in semantic.iterrows():
-            fad = written(row["fad"], row["fad_low"], row["fad_high"])
-            said.append(f"{name:28}FAD {fad:22} KLD {written(row['kld'], row['kld_low'], row['kld_high'])}")
-    counts = [f"{count:,} {note}" for note, count in notes(clips).items()]
-    said.append(f"{int(first['left_out']):,} clips judge nothing (their truth tells no direction); by rule: "
-                f"{', '.join(counts) or 'none'}; {int((clips['cut_s'] > 0).sum()):,} cut to one length, "
-                f"{int((clips['rate'] != clips['true_rate']).sum()):,} resampled to the truth's rate; "
-                f"{len(bad):,} not scored")  # fmt: skip
+        row, unit = summary.loc[score], "°" if score.endswith("_deg") else ""
+        cell = _cell(row, 1 if unit or "db" in score else 2) + unit
+        over = f" ({int(row['clips']):,} clips)" if row["left_out"] else ""
+        said.append(f"{label(score):28}{cell:22}{GOOD.get(score, '')}{over}".rstrip())
+    counts = _counts(summary, clips, bad)
+    return [*said, *_heard_lines(semantic, clips), *([""] if counts else []), *counts]
+
+
+def _heard_lines(semantic: pd.DataFrame | None, clips: pd.DataFrame) -> list[str]:
+    """FAD and KLD, what they mean and what listened."""
+    if semantic is None:
+        return []
+    first = semantic.iloc[0]
+    said = ["", *WHAT, f"Heard by {first['embedding']}: compare with no other listener's scores."]
+    for name, row in semantic.iterrows():
+        fad = written(row["fad"], row["fad_low"], row["fad_high"])
+        said.append(f"{name:28}FAD {fad:22} KLD {written(row['kld'], row['kld_low'], row['kld_high'])}")
+    if pd.isna(first["fad"]):
+        said.append("FAD needs two embeddings or more: score more clips.")
+    elif first["biased"]:
+        said += [f"FAD of {first['embeddings']:.0f} embeddings is too high: each has {first['numbers']:.0f} numbers, and FAD "
+                 "needs more", f"embeddings than that. Compare only systems scored on the same {len(clips):,} clips."]
+    return said
+
+
+def _counts(summary: pd.DataFrame, clips: pd.DataFrame, bad: pd.DataFrame) -> list[str]:
+    """How many clips there is something to say about; nothing where it is none."""
+    blind = int(summary.iloc[0]["left_out"])
+    counts = {
+        "judge nothing: their truth is silent, not finite or from everywhere alike, so they have no CC and AUC": blind,
+        "cut to one length": int((clips["cut_s"] > 0).sum()),
+        "resampled to the truth's rate": int((clips["rate"] != clips["true_rate"]).sum()),
+        "not scored (bad.csv)": len(bad),
+    }
+    said = [f"clips {words}: {count:,}" for words, count in counts.items() if count]
+    rules = ", ".join(f"{count:,} {note}" for note, count in notes(clips).items())
+    if rules:
+        said.append(f"scored by rule: {rules}; what is generated so counts as guessing")
     return said
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 import soundfile
 import soxr
 
-from visage_lite.clips import SPLITS, parse_name
+from visage_lite.clips import SPLITS, no_such_clips, parse_name
 from visage_lite.dataset import Dataset, open_dataset
 from visage_lite.directions import Direction
 from visage_lite.media import MediaError, read_audio
@@ -62,6 +62,7 @@ class Pairs:
 
     pairs: list[Pair]
     bad: pd.DataFrame  # columns clip, problem, detail
+    notes: tuple[str, ...] = ()  # what looks as if it were not meant
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,13 @@ def pair_folders(generated: str | Path, truth: str | Path, split: str | None = N
         split: only the clips of "train", "valid" or "test" of the data set.
         limit: only the first so many clips of the truth that have a generated file.
     Returns: Pairs; a name that only one folder has stands in its `bad`.
-    Raises: ValueError with the remedy if a folder is missing or empty, no name is in both, or there is no such split.
+    Raises: ValueError with the remedy if a folder is missing or empty, the two are one or stand in the wrong order, no
+        name is in both, or there is no such split.
     Notebook: 06_evaluation.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, not {limit}")
+    notes = _order(Path(generated), Path(truth))
     (_, made, doubled), (dataset, true, true_doubled) = _opened(generated), _opened(truth)
     listed, known = _names(truth, dataset, true, split), set(_names(truth, dataset, true, None))
     there = [clip for clip in listed if clip in true and clip in made][:limit]
@@ -117,7 +120,7 @@ def pair_folders(generated: str | Path, truth: str | Path, split: str | None = N
         bad += [(clip, "no generated sound", true[clip].name) for clip in lacking]
     cameras, sources = _cameras(dataset), _sources(dataset)
     pairs = [Pair(clip, _video(clip), made[clip], true[clip], cameras.get(clip), sources.get(clip)) for clip in there]
-    return Pairs(pairs, pd.DataFrame(bad, columns=["clip", "problem", "detail"]))
+    return Pairs(pairs, pd.DataFrame(bad, columns=["clip", "problem", "detail"]), notes)
 
 
 def read_pair(pair: Pair) -> Sounds:
@@ -150,6 +153,43 @@ def _read(path: Path) -> tuple[np.ndarray, int]:
     return foa, rate
 
 
+def _order(generated: Path, truth: Path) -> tuple[str, ...]:
+    """Refuse two folders that are one or surely stand in the wrong order; a note if they perhaps do."""
+    if generated.resolve() == truth.resolve():
+        raise ValueError(f"{generated} is given as GENERATED and as TRUTH and would be compared with itself: give the "
+                         "folder of the generated sounds first, then that of the true ones")  # fmt: skip
+    only_true_made = _is_generated(truth) and not _is_generated(generated)
+    right = f"GENERATED comes first, then TRUTH: visage-lite evaluate {truth} {generated}"
+    if only_true_made and _is_data_set(generated):
+        raise ValueError(f"the folders are swapped: {truth} holds generated sounds, {generated} a data set; {right}")
+    if only_true_made or (_is_data_set(generated) and not _is_data_set(truth)):
+        return (f"are the two folders in the right order? {right}",)
+    return ()
+
+
+def _is_generated(folder: Path) -> bool:
+    return (folder / "manifest.json").is_file() and (folder / "manifest.csv").is_file()
+
+
+def _is_data_set(folder: Path) -> bool:
+    """Whether it is a data set of scenes or of YT-Ambigen, prepared or only its tables, or the sounds of one."""
+    places = [folder.parent if folder.name == "audio" else folder, *folder.glob("csv"), *folder.glob("csv/*")]
+    marks = [*(f"{split}.csv" for split in SPLITS), "ambi.json", "scenes.json"]
+    return any((place / mark).is_file() for place in places for mark in marks)
+
+
+def _no_sounds(folder: Path, places: Path) -> str:
+    """What to say of a folder without sound files."""
+    remedy = "make them with visage-lite generate-all, or give another folder"
+    if (folder / "sound" / "recipe.json").is_file():
+        remedy = "these are features; give the folder of sounds that visage-lite generate-all makes of them"
+    elif (folder / "scores").is_dir():
+        remedy = "these are results of visage-lite evaluate; give the folders of sounds that they are of"
+    elif places != folder:
+        remedy = "write the scenes again, or cut the clips of YT-Ambigen with visage-lite prepare"
+    return f"{places} holds no sound files ({', '.join(SUFFIXES)}): {remedy}"
+
+
 def _opened(folder: str | Path) -> tuple[Dataset | None, dict[str, Path], list[str]]:
     """The data set of a folder, if it is one; clip -> its sound file; the names of which there are two."""
     folder, found, doubled = Path(folder), {}, set()
@@ -162,8 +202,7 @@ def _opened(folder: str | Path) -> tuple[Dataset | None, dict[str, Path], list[s
             doubled |= {path.stem} & found.keys()
             found[path.stem] = path
     if not found:
-        raise ValueError(f"{places} holds no sound files ({', '.join(SUFFIXES)}): make them with visage-lite "
-                         "generate-all, or give another folder")  # fmt: skip
+        raise ValueError(_no_sounds(folder, places))
     return dataset, {clip: path for clip, path in found.items() if clip not in doubled}, sorted(doubled)
 
 
@@ -175,7 +214,7 @@ def _names(folder: str | Path, dataset: Dataset | None, files: dict[str, Path], 
         return list(files)
     table = dataset.table if split is None else dataset.table[dataset.table["split"] == split]
     if table.empty:
-        raise ValueError(f"{folder} has no clips in the split {split!r}: choose one of {', '.join(SPLITS)}")
+        raise ValueError(no_such_clips(f"{folder} has no clips", str(split), dataset.table["split"]))
     return list(dict.fromkeys(table["clip"]))
 
 
