@@ -61,11 +61,11 @@ def test_version_and_usage(run):
         assert code == 2 and message in err and err.count("\n") == 1
 
 
-def test_it_writes_four_files_and_says_what_it_did(run, tmp_path):
+def test_it_writes_five_files_and_says_what_it_did(run, tmp_path):
     video = write_video(tmp_path / "scene.mp4", make_scene(990_001).view(224), 4)
     code, out, err = run("generate", video, "--azimuth", 60, "--elevation", 10, "-o", tmp_path / "out")
     assert code == 0 and err == ""
-    names = [f"scene_{what}" for what in ("foa.wav", "binaural.wav", "spatial.mp4", "energy.png")]
+    names = [f"scene_{what}" for what in ("foa.wav", "binaural.wav", "spatial.mp4", "player.html", "energy.png")]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(names)
     assert all(f"wrote {tmp_path / 'out' / name}" in out for name in names)
     assert "toy codec" in out and "stands in for DAC" in out and "stands in for ViSAGe" in out and "sound: from" in out
@@ -80,7 +80,7 @@ def test_it_writes_four_files_and_says_what_it_did(run, tmp_path):
 def test_the_whole_of_a_long_video(run, tmp_path):
     video = write_video(tmp_path / "a.mp4", noise(6.5), 10)
     code, out, err = run("generate", video, "--azimuth", 0, "--start", 0.5, "--whole", "-o", tmp_path / "out")
-    assert (code, err) == (0, "") and "length:" not in out and out.count("wrote ") == 4
+    assert (code, err) == (0, "") and "length:" not in out and out.count("wrote ") == 5
     assert soundfile.info(tmp_path / "out" / "a_foa.wav").frames == 96000
     mixed, rate = read_audio(tmp_path / "out" / "a_spatial.mp4")
     assert mixed.shape == (4, 6 * rate) and abs(read_video(tmp_path / "out" / "a_spatial.mp4").duration_s - 6) < 0.11

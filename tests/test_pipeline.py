@@ -177,6 +177,20 @@ def test_outputs(tmp_path, small):
     assert "lowered by 4.6 dB" in written["my video_spatial.mp4"]
     assert abs(read_video(out / "my video_spatial.mp4").duration_s - 1) < 0.11
     assert (out / "my video_energy.png").read_bytes().startswith(b"\x89PNG")
+    assert "<title>my video.mp4</title>" in (out / "my video_player.html").read_text()
+
+
+def test_the_player_holds_the_first_minute_and_looks_where_the_camera_did(tmp_path, small):
+    path = write_video(tmp_path / "a.mp4", noise(2), 10)
+    generated = hear(see(path, LEFT, small.preset), small, progress=False)
+    player = outputs.look_around(generated)
+    assert player.yaw == pytest.approx(LEFT.azimuth) and player._facts["samples"] == generated.foa.shape[1]
+    assert len(player._facts["picture_ends"]) == len(generated.view.frames)
+    long = replace(generated, foa=np.tile(generated.foa, (1, 70)))
+    assert outputs.look_around(long)._facts["samples"] == 60 * generated.rate
+    sphere = np.zeros((32, 64, 3), np.uint8)
+    player = outputs.look_around(replace(generated, view=replace(generated.view, panorama=sphere)))
+    assert player._frame.shape == sphere.shape and player.yaw == pytest.approx(LEFT.azimuth)
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, ValueError, OSError, MediaError])

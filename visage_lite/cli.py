@@ -65,6 +65,7 @@ def generate(
     NAME_foa.wav, four channels of ambisonics (W, Y, Z, X, ambiX);
     NAME_binaural.wav, the same for headphones;
     NAME_spatial.mp4, the video with this sound;
+    NAME_player.html, to open in a browser and turn your head in;
     NAME_energy.png, where the sound comes from.
 
     5 s of sound are made. Of a longer video, the 5 s from --start are used,

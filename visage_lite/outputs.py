@@ -1,4 +1,4 @@
-"""The files of one generated sound field: four channels, headphones, video, picture. All of them or none."""
+"""The files of one generated sound field: four channels, headphones, video, player, picture. All of them or none."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from visage_lite import plots
 from visage_lite.ambisonics import energy_map
 from visage_lite.binaural import binauralise
 from visage_lite.directions import Direction
+from visage_lite.listening import LONGEST_S
 from visage_lite.media import MediaError, mux, write_foa
 from visage_lite.pipeline import Generated
+from visage_lite.player import FOAPlayer
 from visage_lite.streams import atomic
 
 
@@ -72,7 +74,7 @@ def write_outputs(generated: Generated, video: str | Path, folder: str | Path) -
     """Writes what was generated for `video` into `folder`, named after the video.
 
     Returns: {file name: what it is}, for `_foa.wav` (4 channels), `_binaural.wav` (stereo), `_spatial.mp4` (the video's
-        picture with ambisonic Opus) and `_energy.png`.
+        picture with ambisonic Opus), `_player.html` (look around, the sound turns along) and `_energy.png`.
 
     Raises: MediaError as `media.write_foa` and `media.mux`.
     Notebook: 00_quickstart.
@@ -83,13 +85,31 @@ def write_outputs(generated: Generated, video: str | Path, folder: str | Path) -
     soundfile.write(folder / f"{name}_binaural.wav", stereo.T, rate, subtype="PCM_16")
     fitting, lowered = _fitted(foa)
     copied = mux(video, fitting, rate, folder / f"{name}_spatial.mp4", generated.view.video.start_s)
+    look_around(generated).save_html(folder / f"{name}_player.html", title=Path(video).name)
     picture(generated).savefig(folder / f"{name}_energy.png")
+    first = f" (its first {LONGEST_S:.0f} s)" if foa.shape[1] > LONGEST_S * rate else ""
     return {
         f"{name}_foa.wav": f"4 channels W, Y, Z, X (ambiX), {rate} Hz, {foa.shape[1] / rate:.2f} s, float32",
         f"{name}_binaural.wav": f"for headphones{note}",
         f"{name}_spatial.mp4": f"picture {'copied' if copied else 'encoded again'}, 4-channel ambisonic Opus{lowered}",
+        f"{name}_player.html": f"open it in a browser: look around, and the sound turns with your head{first}",
         f"{name}_energy.png": "where the sound comes from",
     }
+
+
+def look_around(generated: Generated) -> FOAPlayer:
+    """A 360 degree player of the first minute, with what the camera saw; of a panorama, its middle frame.
+
+    Notebook: 00_quickstart.
+    """
+    view, seconds = generated.view, min(generated.foa.shape[1] / generated.rate, LONGEST_S)
+    sound = {"generated": generated.foa[:, : round(seconds * generated.rate)]}
+    if view.panorama is None:
+        frames = view.frames[: max(1, round(seconds * view.video.rate))]
+        return FOAPlayer(sound, generated.rate, view=frames, camera=view.camera, video_rate=view.video.rate)
+    player = FOAPlayer(sound, generated.rate, panorama=view.panorama)
+    player.yaw, player.pitch = view.camera.azimuth, view.camera.elevation
+    return player
 
 
 def _fitted(sound: np.ndarray) -> tuple[np.ndarray, str]:
@@ -137,8 +157,8 @@ def picture(generated: Generated) -> Figure:
     plots.energy_over_view(view.frames[middle], generated.energy_map[middle], ax=places["seen"])
     plots.energy_over_view(view.frames[middle], levels, view.camera, view.preset.fov_deg, ax=places["heard"])
     plots.energy_map(levels, ax=places["sphere"], direction=view.camera, panorama=view.panorama)
-    places["seen"].set_title("what stands out in the view", fontsize=9)
-    places["heard"].set_title("generated sound, as the camera sees it", fontsize=9)
+    places["seen"].set_title("in: the silent video, and what stands out in it", fontsize=9)
+    places["heard"].set_title("out: where the sound comes from, as the camera sees it", fontsize=9)
     places["heard"].set_ylabel("")
-    places["sphere"].set_title("generated sound, all around (ring: where the camera looks)", fontsize=9)
+    places["sphere"].set_title("out: the sound all around (ring: where the camera looks)", fontsize=9)
     return figure
