@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from visage_lite import semantics
 from visage_lite.ambisonics import decode_mono, mirror, pan_mono
 from visage_lite.directions import Direction
 from visage_lite.embeddings import ListenerEmbedding
@@ -16,7 +15,6 @@ from visage_lite.semantics import (
     CHANNELS,
     MEAN,
     SIGNALS,
-    embed_cached,
     embed_clip,
     fad_intervals,
     kld_of_clips,
@@ -231,54 +229,6 @@ def test_intervals_of_every_signal():
     np.testing.assert_allclose(found[MEAN].draws, np.mean([found[name].draws for name in CHANNELS], axis=0))
     alone = fad_intervals(made, true, ["a"] * 8)[MEAN]
     assert alone.low is None and alone.fad == pytest.approx(table.loc[MEAN, "fad"])
-
-
-# The cache
-
-def same(one, other):
-    return all(np.array_equal(getattr(one, key), getattr(other, key)) for key in one.__dataclass_fields__)
-
-
-def test_what_was_heard_is_kept_by_content(tmp_path):
-    foa, plain = fields(1)[0], Plain()
-    first = embed_cached(tmp_path / "new", foa, RATE, LEFT, True, plain)
-    again = embed_cached(tmp_path / "new", foa.astype(float), RATE, LEFT, True, plain)
-    assert plain.asked == 6 and same(first, again) and same(first, embed_clip(foa, RATE, LEFT, True, Plain()))
-    assert isinstance(again.generated, bool) and isinstance(again.embedding, str)
-    changed = foa.copy()
-    changed[3, -1] += 1e-3
-    turned = Direction.from_degrees(91, 0)
-    for number, other in enumerate([
-        (changed, RATE, LEFT, True, plain), (foa, RATE, LEFT, False, plain), (foa, RATE, turned, True, plain),
-        (foa, 2 * RATE, LEFT, True, plain), (foa[:, :-1], RATE, LEFT, True, plain),
-        (foa, RATE, LEFT, True, Plain(digest="2")), (foa, RATE, LEFT, True, Plain(name="other")),
-    ]):  # fmt: skip
-        assert same(embed_cached(tmp_path / "new", *other), embed_clip(*other))
-        assert len(list((tmp_path / "new").iterdir())) == number + 2
-    assert not list((tmp_path / "new").glob(".*"))
-
-
-@pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "other"])
-def test_a_damaged_file_is_made_again(tmp_path, damage):
-    foa, plain = fields(1)[0], Plain()
-    first = embed_cached(tmp_path, foa, RATE, LEFT, True, plain)
-    (path,) = tmp_path.iterdir()
-    whole = path.read_bytes()
-    spot = whole.index(first.embeddings.tobytes()) + 5
-    path.write_bytes({
-        "cut": whole[:-30], "flipped": whole[:spot] + bytes([whole[spot] ^ 255]) + whole[spot + 1 :],
-        "emptied": b"", "other": b"not an archive",
-    }[damage])  # fmt: skip
-    assert same(embed_cached(tmp_path, foa, RATE, LEFT, True, plain), first) and plain.asked == 12
-    assert path.read_bytes()[:2] == b"PK" and same(embed_cached(tmp_path, foa, RATE, LEFT, True, plain), first)
-    assert plain.asked == 12
-
-
-def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr(semantics.np, "savez", lambda file, **arrays: file.write(b"half") and 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        embed_cached(tmp_path, fields(1)[0], RATE, LEFT, True, Plain())
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_listener_tells_systems_apart():

@@ -1,18 +1,14 @@
 """What sounds are, not where: FAD and KLD of every channel and of what the camera's microphone would record.
 
-One worker hears one clip (`embed_clip`, kept by content in `embed_cached`); `semantic_scores` compares all of them.
+One worker hears one clip (`embed_clip`); `semantic_scores` compares all of them.
 A silent channel is heard as any other, so silence costs what it costs. A field with numbers that are not finite is
 heard as silence if it was generated, and leaves its clip out if it is the truth. Both are counted and listed.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -22,7 +18,6 @@ from visage_lite.ambisonics import decode_mono
 from visage_lite.directions import Direction
 from visage_lite.embeddings import Embedding
 from visage_lite.frechet import FrechetInterval, frechet_distance, frechet_interval, gaussian, kl_divergence
-from visage_lite.streams import atomic
 
 CHANNELS = ("W", "Y", "Z", "X")
 SIGNALS = (*CHANNELS, "toward camera", "toward camera, as released")
@@ -32,7 +27,6 @@ COUNTED = (  # column, side, note
 )  # fmt: skip
 KINDS = {"clips": int, "left out": int, "embeddings": int, "true embeddings": int, "biased": bool,
          **{column: int for column, *_ in COUNTED}}  # fmt: skip
-MANNER = f"signals 1, soxr {soxr.__version__} HQ"  # how sound becomes what an embedding hears; part of every cache key
 
 
 @dataclass(frozen=True)
@@ -101,41 +95,6 @@ def embed_clip(foa: np.ndarray, rate: int, camera: Direction, generated: bool, e
     return Embedded(*arrays, silent, finite, generated, embedding.name, embedding.digest)
 
 
-def embed_cached(
-    folder: str | Path, foa: np.ndarray, rate: int, camera: Direction, generated: bool, embedding: Embedding,
-) -> Embedded:  # fmt: skip
-    """`embed_clip`, kept in a folder under the hash of all that decides it: the samples themselves, not a file's name.
-
-    Args:
-        folder: made if missing; may be shared by processes and deleted at any time. A damaged file is made again.
-        foa, rate, camera, generated, embedding: as for `embed_clip`.
-    Raises: as `embed_clip`, and MediaError (a ValueError) if the folder cannot be written.
-    Differs: audioldm_eval keys its cache by the folder's name, and so scores what was there before.
-    Notebook: 06_evaluation.
-    """
-    foa = np.ascontiguousarray(foa, np.float32)
-    recipe = [MANNER, list(foa.shape), rate, camera.azimuth, camera.elevation, generated, embedding.name]
-    key = hashlib.sha256(json.dumps([*recipe, embedding.digest, hashlib.sha256(foa).hexdigest()]).encode()).hexdigest()
-    path = Path(folder) / f"{key}.npz"
-    if (kept := _read(path)) is not None:
-        return kept
-    heard = embed_clip(foa, rate, camera, generated, embedding)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **asdict(heard))
-    return heard
-
-
-def _read(path: Path) -> Embedded | None:
-    """What a file of `embed_cached` holds, None without one or if it is damaged: NPZ keeps a checksum of each array."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in Embedded.__dataclass_fields__}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-    return Embedded(**{key: value if value.ndim else value.item() for key, value in arrays.items()})
-
-
 def semantic_scores(
     clips: Sequence[str], generated: Sequence[Embedded], truth: Sequence[Embedded],
 ) -> SemanticScores:  # fmt: skip
@@ -145,7 +104,7 @@ def semantic_scores(
 
     Args:
         clips: names, for the lists.
-        generated, truth: from `embed_clip` or `embed_cached`, one of each for every clip, in its order.
+        generated, truth: from `embed_clip`, one of each for every clip, in its order.
     Returns: SemanticScores. In its table `biased` says that there are no more embeddings than numbers in each: FAD is
         then too high, and comparable only with FAD of as many. What is silent or not finite is summed over channels in
         the row MEAN.
