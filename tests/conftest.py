@@ -1,6 +1,7 @@
 """Every test runs offline and on one thread, and so does every program that a test starts."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -12,3 +13,6 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(OFFLINE), *filter(None, [os.envi
 sys.path.insert(0, str(OFFLINE))
 sys.modules.pop("sitecustomize", None)  # Python may have loaded another one at its start
 import sitecustomize  # noqa: E402, F401
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell started the suite in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what the tests start must hear Ctrl-C all the same

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from contextlib import contextmanager
+from multiprocessing import active_children, get_context
 from typing import TypeVar
 
 from tqdm.auto import tqdm
@@ -28,7 +30,8 @@ def in_parallel(
         items: what it is called with.
         workers: processes, each with one thread; None is one per core, 0 works in this process.
         desc, unit: of the progress bar. progress: show it.
-    Raises: what `work` raises, and KeyboardInterrupt; items that have not begun are dropped then.
+    Raises: what `work` raises; items that have not begun are dropped then. On KeyboardInterrupt, and when no more
+        results are asked for, the processes are ended where they are: work must write whole files or none.
     """
     workers = len(os.sched_getaffinity(0)) if workers is None and hasattr(os, "sched_getaffinity") else workers
     workers = (os.cpu_count() or 1) if workers is None else workers
@@ -38,13 +41,33 @@ def in_parallel(
                 yield work(item)
                 bar.update()
             return
+        others = active_children()
         pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread)
         try:
-            for result in pool.map(work, items):
+            with _deaf_children():
+                results = pool.map(work, items)
+            for result in results:
                 yield result
                 bar.update()
+        except (KeyboardInterrupt, GeneratorExit):
+            for child in set(active_children()) - set(others):
+                child.terminate()
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Processes started here do not hear Ctrl-C, which goes to all of a terminal's: this one ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit it; here it only waits
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _one_thread() -> None:
