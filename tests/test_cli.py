@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from test_pipeline import noise, write_video
 
-from visage_lite import __version__, checkpoints, cli, pipeline, presets
+from visage_lite import __version__, checkpoints, cli, dataset, pipeline, presets
 from visage_lite.ambisonics import energy_map
 from visage_lite.features import Networks, scene_features
 from visage_lite.media import read_audio, read_video
@@ -167,7 +167,10 @@ def test_an_interrupted_run_says_so_and_leaves_nothing(run, tmp_path, monkeypatc
 
 def test_scenes_are_written_and_told(run, tmp_path):
     code, out, err = run("scenes", tmp_path / "s", "--count", 1, "--seed", 5, "--workers", 0)
-    assert (code, err) == (0, "") and out == f"wrote {tmp_path / 's'}: 1 clips, labels.csv says what is where\n"
+    assert (code, err) == (0, "") and out == (
+        f"wrote {tmp_path / 's'}: 1 clips (train 1, valid 0, test 0), labels.csv says what is where\n"
+        "ten or more give one to validate and one to test on: the same command with --count 10 adds them\n"
+    )
     assert {path.name for path in (tmp_path / "s").iterdir()} >= {"video", "nfov", "audio", "ambi.json", "train.csv"}
     assert run("scenes", tmp_path / "s", "--count", 0)[::2] == (
         1, "visage-lite: count must lie between 1 and 100,000, not 0: use another seed for more\n"
@@ -179,6 +182,30 @@ def test_scenes_are_written_and_told(run, tmp_path):
     assert run("scenes", tmp_path / "x", "--count", 1, "--kinds", "some")[::2] == (
         1, "visage-lite: --kinds is toy or all, not some\n"
     )  # fmt: skip
+
+
+def test_a_split_without_clips_is_told_with_those_that_have_some(run, tmp_path, monkeypatch):
+    write = dataset.write_scenes
+    monkeypatch.setattr(dataset, "write_scenes", lambda *args, **options: write(*args, duration_s=1.0, **options))
+    monkeypatch.setattr(presets, "get", lambda name: replace(presets.toy(), clip_s=1.0))
+    scenes, feats, made = tmp_path / "s", tmp_path / "f", tmp_path / "g"
+    code, out, _ = run("scenes", scenes, "--count", 6, "--workers", 0)
+    assert code == 0 and "6 clips (train 6, valid 0, test 0)" in out and "--count 10" in out
+    assert run("features", scenes, feats, "--workers", 0)[0] == 0
+    assert run("generate-all", feats, made, "--guidance", "none", "--device", "cpu", "--limit", 1)[0] == 0
+    said = (" in the split 'test', only in train (6): choose one that has clips, or leave --split out; of scenes one "
+            "in ten is for validation and one for testing: make ten or more\n")  # fmt: skip
+    assert run("generate-all", feats, tmp_path / "h", "--split", "test")[::2] == (
+        1, f"visage-lite: {feats} has no clips with sound and video{said}"
+    )  # fmt: skip
+    assert run("evaluate", made, scenes, "-o", tmp_path / "o", "--split", "test")[::2] == (
+        1, f"visage-lite: {scenes} has no clips{said}"
+    )  # fmt: skip
+    code, out, _ = run("scenes", scenes, "--count", 10, "--workers", 0)
+    assert code == 0 and out.splitlines() == [
+        f"wrote {scenes}: 10 clips (train 8, valid 1, test 1), labels.csv says what is where"]  # fmt: skip
+    err = run("evaluate", made, scenes, "-o", tmp_path / "o", "--split", "tset")[2]
+    assert "only in train (8), valid (1), test (1): choose one that has clips, or leave --split out\n" in err
 
 
 def test_interrupted_scenes_say_that_they_go_on(run, tmp_path, monkeypatch):

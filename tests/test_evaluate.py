@@ -14,10 +14,12 @@ import pandas as pd
 import pytest
 import soundfile
 import soxr
+from test_embeddings import folder as weights  # noqa: F401  VGGish and Cnn14 at full size, random
 
+from visage_lite import cli
 from visage_lite.ambisonics import mirror
 from visage_lite.dataset import write_scenes
-from visage_lite.embeddings import ListenerEmbedding
+from visage_lite.embeddings import CNN14, ORIGINS, VGGISH, AudioldmPieces, ListenerEmbedding
 from visage_lite.evaluation_results import embedding_named, evaluate_folders
 from visage_lite.evaluation_tables import difference_of, score_columns
 from visage_lite.intervals import mean_interval
@@ -73,12 +75,13 @@ def command(*arguments, **options):
 
 
 def test_the_truth_against_itself_scores_one(truth, tmp_path):
-    results = evaluate(truth.folder, truth.folder, tmp_path / "out", ListenerEmbedding())
+    results = evaluate(truth.folder / "audio", truth.folder, tmp_path / "out", ListenerEmbedding())
     np.testing.assert_allclose(results.clips[score_columns("corrected")], 1, atol=1e-9)
     assert (results.clips["direction_error_deg"] < 0.1).all() and results.bad.empty
     assert results.semantics["fad"].drop("toward camera, as released").max() < 1e-3
     assert results.semantics["kld"].drop("toward camera, as released").abs().max() < 1e-3
     assert any("as a single source in its place" in line for line in results.lines)
+    assert f"{COUNT} generated files are the true ones, byte for byte: they say nothing of a system" in results.lines
 
 
 def test_every_number_is_that_of_its_module(truth, made, whole):
@@ -118,7 +121,8 @@ def test_every_result_names_what_listened_and_its_recipe(whole):
     assert recipe["run"]["seed"] == 0 and recipe["run"]["clips"] == COUNT
     assert (pd.read_csv(out / "semantics.csv")["embedding"] == ListenerEmbedding.name).all()
     assert any(ListenerEmbedding.name in line for line in results.lines)
-    assert {"kld_w", "kld_mean", "kld_camera"} <= set(pd.read_csv(out / "clips.csv"))
+    clips = pd.read_csv(out / "clips.csv")
+    assert {"kld_w", "kld_mean", "kld_camera"} <= set(clips) and set(clips["embedding"]) == {ListenerEmbedding.name}
 
 
 def test_going_on_changes_nothing_and_scores_nothing_again(truth, made, whole, tmp_path, monkeypatch):
@@ -144,21 +148,52 @@ def test_a_changed_file_a_changed_camera_and_a_damaged_shard_are_scored_again(tr
     pd.testing.assert_frame_equal(again.drop(clip), first.drop(clip))
 
 
-def test_killed_and_given_again_equals_the_unbroken_run(truth, made, whole, tmp_path):
-    out = tmp_path / "out"
-    run = [sys.executable, "-m", "visage_lite.cli", "evaluate", str(made), str(truth.folder), "-o", str(out),
-           "--workers", "0", "--no-report"]  # fmt: skip
-    process = subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def stopped(run, out, number):
+    """Start a command, send it a signal, as a terminal does to all its processes, when two shards are there.
+
+    Returns: exit code, stdout, stderr.
+    """
+    process = subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     end = time.time() + 250
     while process.poll() is None and len(list((out / "scores").glob("*.npz"))) < 2 and time.time() < end:
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    os.killpg(process.pid, number)
+    said = process.communicate(timeout=60)
+    return process.returncode, *said
+
+
+@pytest.mark.parametrize("number, workers", [(signal.SIGKILL, 0), (signal.SIGINT, 0), (signal.SIGINT, 2)])
+def test_stopped_and_given_again_equals_the_unbroken_run(truth, made, whole, tmp_path, number, workers):
+    out = tmp_path / "out"
+    run = [sys.executable, "-m", "visage_lite.cli", "evaluate", str(made), str(truth.folder), "-o", str(out),
+           "--workers", str(workers), "--no-report"]  # fmt: skip
+    code, said, error = stopped(run, out, number)
+    assert code == (130 if number == signal.SIGINT else -number) and said == ""
+    if number == signal.SIGINT:
+        message = "visage-lite: interrupted; what is done is kept, and the same command goes on from there"
+        assert error == message + "\n"
     done = {path: path.stat().st_mtime_ns for path in (out / "scores").glob("*.npz")}
-    assert 2 <= len(done) < COUNT and not (out / "clips.csv").exists()
-    evaluate(made, truth.folder, out, ListenerEmbedding())
+    assert 2 <= len(done) < COUNT + (workers > 0) and not (out / "clips.csv").exists()
+    assert subprocess.run(run, capture_output=True, timeout=280).returncode == 0
     assert tables(out) == tables(whole[0])
     assert {path: path.stat().st_mtime_ns for path in done} == done  # what was done is kept
+
+
+def test_ctrl_c_says_that_it_goes_on_whenever_it_comes(monkeypatch, capsys, truth, made, tmp_path):
+    for place in ("pairing.pair_folders", "evaluation_results.embedding_named", "evaluation_tables.clip_table",
+                  "report.write_report"):  # fmt: skip
+        with monkeypatch.context() as patched:
+            patched.setattr(f"visage_lite.{place}", interrupted)
+            patched.setattr(sys, "argv", ["visage-lite", "evaluate", str(made), str(truth.folder), "-o",
+                                          str(tmp_path / "out"), "--workers", "0", "--limit", "1"])  # fmt: skip
+            with pytest.raises(SystemExit) as stop:
+                cli.main()
+        assert stop.value.code == 130, place
+        assert capsys.readouterr().err.endswith("what is done is kept, and the same command goes on from there\n")
+
+
+def interrupted(*arguments, **options):
+    raise KeyboardInterrupt
 
 
 def test_another_recipe_in_the_folder_is_refused(truth, made, whole, tmp_path):
@@ -196,17 +231,62 @@ def test_what_does_not_fit_is_counted_listed_and_never_dropped(truth, tmp_path):
     }  # fmt: skip
     assert bad["remedy"].str.len().min() > 10
     text = "\n".join(results.lines)
-    for said in ("1 silent", "1 omnidirectional", "1 not finite", "1 cut to one length", "4 resampled", "5 not scored",
-                 "Remedy: give all four channels", "stranger"):  # fmt: skip
+    for said in ("1 silent", "1 omnidirectional", "1 not finite", "1 clips cut to one length", "4 clips resampled",
+                 "5 clips not scored", "Remedy: give all four channels", "stranger"):  # fmt: skip
         assert said in text
     summary = results.summary.loc[score_columns("corrected")]
     assert summary["mean"].notna().all() and (summary["clips"] == 4).all()
 
 
-def test_nothing_to_score_is_an_error(truth, tmp_path):
-    made = make(truth, tmp_path / "g", lambda number, foa: foa[:2])
-    with pytest.raises(ValueError, match="none of 8 clips could be scored.*has 2, not 4; give all four channels"):
-        evaluate(made, truth.folder, tmp_path / "out")
+def test_nothing_to_score_is_an_error_and_says_why_clip_by_clip(truth, made, tmp_path):
+    out = tmp_path / "out"
+    broken = make(truth, tmp_path / "g", lambda number, foa: foa[:2] if number else foa[:, :8000])
+    said = "none of 8 clips could be scored.*has 2, not 4; give all four channels.*out/bad.csv lists every clip"
+    with pytest.raises(ValueError, match=said):
+        evaluate(broken, truth.folder, out)
+    bad = pd.read_csv(out / "bad.csv")
+    assert list(bad["clip"]) == list(truth.table["clip"]) and bad["remedy"].str.len().min() > 10
+    assert bad["problem"].value_counts().to_dict() == {"channels": 7, "length": 1}
+    for path in made.glob("*.wav"):  # put right, and broken again
+        (broken / path.name).write_bytes(path.read_bytes())
+    evaluate(broken, truth.folder, out, compare=made)
+    assert pd.read_csv(out / "bad.csv").empty and (out / "clips.csv").is_file()
+    for path in list(broken.glob("*.wav")):
+        soundfile.write(path, soundfile.read(path)[0][:, :2], 16000)
+    with pytest.raises(ValueError, match="bad.csv"):
+        evaluate(broken, truth.folder, out)
+    assert {path.name for path in out.glob("*.csv")} == {"bad.csv"} and len(pd.read_csv(out / "bad.csv")) == COUNT
+    with pytest.raises(ValueError, match="compared_.*/bad.csv lists every clip"):
+        evaluate(made, truth.folder, tmp_path / "other", compare=broken)
+
+
+@pytest.mark.parametrize("factor, note", [(0.0, "truth silent"), (np.nan, "truth not finite")])
+def test_true_sounds_that_judge_nothing_are_counted_and_nothing_fails(truth, made, tmp_path, factor, note):
+    make(truth, tmp_path / "t", lambda number, foa: factor * foa)
+    results = evaluate(made, tmp_path / "t", tmp_path / "out", ListenerEmbedding())
+    text = "\n".join(results.lines)
+    assert f"{COUNT} clips without CC and AUC: their truth is silent, not finite or from everywhere alike" in text
+    assert f"scored by rule: {COUNT} {note}" in text and re.search(r"CC, over the clip +no score$", text, re.M)
+    assert re.search(r"direction error +no score +0° is best", text) and "no score°" not in text
+    assert results.semantics["kld"].isna().all() == results.semantics["fad"].isna().all() == np.isnan(factor)
+    assert ("FAD needs two embeddings" in text) == bool(np.isnan(factor))
+
+
+def test_every_score_says_which_way_is_good_and_nothing_is_said_of_none(truth, made, whole, tmp_path):
+    said = whole[1].lines
+    text = "\n".join(said)
+    for words in ("CC and AUC: 1 is best, guessing scores CC 0 and AUC 0.5", "KLD (nats): 0 is best",
+                  f"FAD of {COUNT} embeddings of 64 numbers each is too high: it needs more embeddings than numbers",
+                  f"only with systems scored on the same {COUNT} clips",
+                  f"{COUNT} clips resampled to the truth's rate"):  # fmt: skip
+        assert words in text
+    for name in ("direction error", "error of the loudest place", "diffuseness", "level (dB)", "azimuth over time"):
+        assert "best" in next(line for line in said if line.startswith(name))
+    assert not re.search(r"(?<![\d.])0 (clips|cut|not|resampled)", text) and "by rule" not in text
+    assert max(map(len, said)) <= 120
+    same_rate = make(truth, tmp_path / "same", rate=48000)
+    lines = evaluate(same_rate, truth.folder, tmp_path / "out").lines
+    assert lines[-1].startswith("azimuth over time") and "FAD" not in "\n".join(lines)
 
 
 def test_without_cameras_the_scores_toward_them_are_left_out_and_it_is_said(truth, made, tmp_path):
@@ -236,9 +316,22 @@ def test_two_systems_are_compared_clip_by_clip(truth, made, whole, tmp_path):
     assert row["clips"] == COUNT - 1 and row["low"] <= row["mean"] <= row["high"]
     assert {"fad_mean", "kld_camera", "fad_camera"} <= set(by_sounds.differences.index)
     assert any("1 clips are only in GENERATED" in line for line in by_sounds.lines)
-    assert (tmp_path / "a" / "differences.csv").is_file()
+    written = pd.read_csv(tmp_path / "a" / "differences.csv", keep_default_na=False).set_index("score")["embedding"]
+    assert set(written.filter(regex="^(fad|kld)")) == {ListenerEmbedding.name} and written["cc_all"] == ""
+    assert any(line.startswith("GENERATED MINUS other, on 7 clips") for line in by_sounds.lines)
+    assert any(re.match(r"CC, over the clip +-0\.\d\d \[.*\] +p [01]\.\d{3}$", line) for line in by_sounds.lines)
+    assert any(re.match("FAD, mean of channels +", line) for line in by_sounds.lines)
     with pytest.raises(ValueError, match="scored with another embedding"):
         evaluate(made, truth.folder, tmp_path / "d", None, compare=tmp_path / "b")
+
+
+def test_what_cannot_be_compared_is_refused_before_anything_is_scored(truth, made, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for compare, message in ((tmp_path / "none", "is no folder"), (made, "is GENERATED itself"),
+                             (truth.folder, "is TRUTH"), (tmp_path / "empty", "holds no sound files")):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            evaluate(made, truth.folder, tmp_path / "out", compare=compare)
+        assert not (tmp_path / "out").exists()
 
 
 def test_the_difference_of_a_system_to_itself_is_nothing(truth, made, tmp_path):
@@ -257,18 +350,46 @@ def test_the_seed_moves_intervals_only(truth, made, whole, tmp_path):
     assert results.summary.loc["cc_all", "low"] != whole[1].summary.loc["cc_all", "low"]
 
 
-@pytest.mark.parametrize("name, weights, message", [
-    ("vggish", None, "--embedding is listener, audioldm or none"), ("audioldm", None, "given together"),
-    ("listener", Path("x"), "given together"),
+@pytest.mark.parametrize("name, folder, message", [
+    ("vggish", None, "--embedding is listener, audioldm or none"),
+    ("listener", Path("x"), "--weights is for --embedding audioldm, not for listener: leave it out"),
+    ("none", Path("x"), "not for none"),
 ])  # fmt: skip
-def test_unknown_embeddings_are_refused(name, weights, message):
+def test_unknown_embeddings_are_refused(name, folder, message):
     with pytest.raises(ValueError, match=message):
-        embedding_named(name, weights)
+        embedding_named(name, folder)
 
 
-def test_missing_weights_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="vggish"):
-        embedding_named("audioldm", tmp_path)
+@pytest.mark.parametrize("given, where", [
+    (None, "needs --weights FOLDER with"), ("absent", "absent, which is not there, with"), ("empty", "empty has no"),
+    ("one", "one has no Cnn14"),
+])  # fmt: skip
+def test_missing_weights_are_named_with_their_place_and_what_to_use_instead(tmp_path, given, where):
+    for name in ("empty", "one"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "one" / VGGISH).touch()
+    with pytest.raises(FileNotFoundError) as error:
+        embedding_named("audioldm", given and tmp_path / given)
+    text = str(error.value)
+    files = (CNN14,) if given == "one" else (VGGISH, CNN14)
+    assert where in text and all(f"{name} (from {ORIGINS[name]})" in text for name in files)
+    assert text.startswith("--embedding audioldm") and "fetch each yourself" in text
+    assert text.endswith("without them use --embedding listener, the default, which needs no files, or none")
+
+
+def test_real_listeners_at_full_size_with_random_weights_name_themselves_everywhere(request, truth, made, tmp_path):
+    out, folder = tmp_path / "out", request.getfixturevalue("weights")
+    ran = command(made, truth.folder, "-o", out, "--embedding", "audioldm", "--weights", folder, "--limit", 2,
+                  "--workers", "0", "--clips-in-report", "1")  # fmt: skip
+    assert ran.returncode == 0 and ran.stderr == "", ran.stderr
+    name = AudioldmPieces.name
+    assert f"Heard by {name}" in ran.stdout and "FAD of 4 embeddings of 128 numbers each is too high" in ran.stdout
+    semantic, clips = (pd.read_csv(out / f"{table}.csv") for table in ("semantics", "clips"))
+    assert (semantic["embedding"] == name).all() and (clips["embedding"] == name).all()
+    assert semantic[["fad", "kld"]].notna().all(axis=None) and (semantic["fad"] >= 0).all() and len(clips) == 2
+    recipe = json.loads((out / "recipe.json").read_text())["scores"]["embedding"]
+    assert recipe == {"name": name, "digest": embedding_named("audioldm", folder).digest}
+    assert recipe["digest"].startswith(semantic["digest"][0]) and name in (out / "report.html").read_text()
 
 
 def test_the_command_says_what_it_found(truth, made, tmp_path):

@@ -76,7 +76,7 @@ def test_a_split_and_a_limit_choose_and_ask_for_no_more(tmp_path):
     assert pair_folders(made, truth, "test").bad.empty  # names[1] is a clip of another split, not a stranger
     found = pair_folders(made, truth, limit=1)
     assert [p.clip for p in found.pairs] == [names[1]] and found.bad.empty
-    with pytest.raises(ValueError, match="no clips in the split 'valid'"):
+    with pytest.raises(ValueError, match=r"no clips in the split 'valid', only in train \(2\), test \(2\): choose one"):
         pair_folders(made, truth, "valid")
     with pytest.raises(ValueError, match="leave --split out"):
         pair_folders(made, write(tmp_path / "plain", names), "test")
@@ -110,6 +110,76 @@ def test_folders_that_cannot_be_paired_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="holds no sound files .*generate-all"):
         pair_folders(one, tmp_path / "empty")
+
+
+def generated(folder, names):
+    """What generate-all leaves; only what tells it from other folders."""
+    write(folder, names)
+    for name in ("manifest.json", "manifest.csv"):
+        (folder / name).touch()
+    return folder
+
+
+@pytest.mark.parametrize("place, mark", [
+    (".", "train.csv"), (".", "ambi.json"), (".", "scenes.json"), ("csv", "test.csv"), ("csv/yt_ambigen", "ambi.json"),
+])  # fmt: skip
+def test_swapped_folders_are_refused_with_the_right_order(tmp_path, place, mark):
+    names = ["scene_00000_0", "scene_00001_0"]
+    made, truth = generated(tmp_path / "g", names), write(tmp_path / "t", names)
+    write(truth / "audio", names)
+    assert len(pair_folders(made, truth).pairs) == 2 and pair_folders(made, truth).notes == ()
+    (truth / place).mkdir(parents=True, exist_ok=True)
+    (truth / place / mark).write_text("file_path\n")
+    right = f"swapped.*GENERATED comes first, then TRUTH: visage-lite evaluate {made} {truth}$"
+    with pytest.raises(ValueError, match=right):
+        pair_folders(truth, made)
+    if place == ".":
+        with pytest.raises(ValueError, match=f"swapped.*visage-lite evaluate {made} {truth / 'audio'}$"):
+            pair_folders(truth / "audio", made)
+
+
+def test_a_data_set_of_scenes_is_not_taken_for_generated_sounds(tmp_path):
+    names = ["scene_00000_0", "scene_00001_0"]
+    made, truth = generated(tmp_path / "g", names), data_set(tmp_path / "t", {"train": names})
+    assert len(pair_folders(made, truth).pairs) == 2
+    for first, second in ((truth, made), (truth / "audio", made)):
+        with pytest.raises(ValueError, match="swapped"):
+            pair_folders(first, second)
+
+
+def test_one_folder_twice_is_refused(tmp_path):
+    folder = write(tmp_path / "g", ["a"])
+    (tmp_path / "link").symlink_to(folder)
+    for other in (folder, folder / ".." / "g", tmp_path / "link"):
+        with pytest.raises(ValueError, match="as GENERATED and as TRUTH and would be compared with itself"):
+            pair_folders(folder, other)
+
+
+def test_what_may_be_swapped_is_scored_with_a_note(tmp_path):
+    names = ["scene_00000_0"]
+    made, other = (generated(tmp_path / name, names) for name in "gh")
+    plain = write(tmp_path / "p", names)
+    truth = data_set(tmp_path / "t", {"train": names})
+    for first, second in ((plain, made), (truth, plain)):
+        assert pair_folders(first, second).notes == (
+            f"are the two folders in the right order? GENERATED comes first, then TRUTH: visage-lite evaluate {second} "
+            f"{first}",
+        )  # fmt: skip
+    for first, second in ((made, plain), (made, truth), (plain, truth), (made, other), (truth / "audio", truth)):
+        assert pair_folders(first, second).notes == ()
+
+
+@pytest.mark.parametrize("what, remedy", [
+    ("sound/recipe.json", "it holds features: give what visage-lite generate-all makes of them, or, as TRUTH"),
+    ("scores/ab.npz", "it holds results of visage-lite evaluate"), ("test.csv", "with visage-lite prepare"),
+])  # fmt: skip
+def test_another_kind_of_folder_is_called_by_its_name(tmp_path, what, remedy):
+    folder, sounds = tmp_path / "x", write(tmp_path / "g", ["scene_00000_0"])
+    (folder / what).parent.mkdir(parents=True)
+    (folder / what).write_text("file_path\nscene_00000_0.npy\n")
+    for pair in ((folder, sounds), (sounds, folder)):
+        with pytest.raises(ValueError, match=f"holds no sound files .*{remedy}"):
+            pair_folders(*pair)
 
 
 def test_the_longer_is_cut_to_the_shorter_up_to_a_tenth_of_a_second(tmp_path):

@@ -83,7 +83,7 @@ def test_the_page_loads_nothing_and_tells_no_folders(made, page):
     assert not re.search(r"https?:|//[a-z]|@import|url\(", re.sub(r"base64,[A-Za-z0-9+/=]+", "", text))
     for tag, attributes in page.tags:
         for key in ("src", "href", "action", "data"):
-            assert attributes.get(key, "data:").startswith("data:"), (tag, attributes)
+            assert attributes.get(key, "data:").startswith(("data:", "#clip")), (tag, attributes)
     assert page.of("link") == [] and str(made[2]) not in text
     assert any("width=device-width" in each.get("content", "") for each in page.of("meta"))
     assert "light dark" in text and "[" + "CLIPS]" not in text
@@ -94,11 +94,14 @@ def test_the_worst_clip_comes_first_and_the_others_follow(made, page):
     assert [card["data-clip"] for card in cards] == ["mirrored", "silent", "half", "a&<b>"] or [
         card["data-clip"] for card in cards] == ["mirrored", "silent", "a&<b>", "half"]  # fmt: skip
     clips = made[0].clips.set_index("clip")
-    for card in cards:
-        assert float(card["data-cc_all"]) == pytest.approx(clips.loc[card["data-clip"], "cc_all"])
-    options = [each["value"] for each in page.of("option")]
-    assert {"number", "clip", "cc_all", "auc_5fps", "direction_error_deg"} <= set(options)
-    assert all(f"data-{key}" in cards[0] for key in options if key != "azimuth_correlation")
+    rows = [row for row in page.of("tr") if "data-card" in row]
+    assert [(row["data-card"], row["data-clip"]) for row in rows] == [(c["id"], c["data-clip"]) for c in cards]
+    for row in rows:
+        assert float(row["data-cc_all"]) == pytest.approx(clips.loc[row["data-clip"], "cc_all"])
+    heads = {each["data-key"]: each["aria-sort"] for each in page.of("th") if "data-key" in each}
+    assert {"clip", "cc_all", "auc_5fps", "direction_error_deg"} <= set(heads)
+    assert [key for key, sort in heads.items() if sort != "none"] == ["cc_all"]
+    assert all(f"data-{key}" in rows[0] for key in heads if key != "azimuth_correlation")
 
 
 def test_the_page_says_what_the_command_says(made, page):
@@ -126,6 +129,11 @@ def test_left_is_left_in_maps_and_ears_and_mirrored_is_right(page):
                 assert power[0] > 2 * power[1] and left_hotter
 
 
+def test_lines_of_a_table_are_not_broken_and_sentences_are(made):
+    text = (made[2] / "page.html").read_text()
+    assert '<span class="row">CC, over the clip  ' in text and '<span class="row">WHERE' not in text
+
+
 def test_both_players_have_one_gain(page):
     place = [card["data-clip"] for card in page.of("article")].index("half")
     truth, half = (soundfile.read(data(page.of("audio")[2 * place + side]["src"]))[0] for side in (0, 1))
@@ -144,7 +152,8 @@ def test_so_many_clips_as_asked(made):
     page = Page((folder / "one.html").read_text())
     assert [card["data-clip"] for card in page.of("article")] == ["mirrored"] and len(page.of("audio")) == 2
     write_report(folder / "none.html", results, pairs, 0)
-    assert Page((folder / "none.html").read_text()).of("article") == []
+    none = Page((folder / "none.html").read_text())
+    assert none.of("article") == [] and all("data-key" not in each for each in none.of("th"))
 
 
 def test_clips_that_judge_nothing_come_last():

@@ -55,9 +55,11 @@ def parse_name(text: str) -> tuple[str, int]:
 
 
 def split_counts(splits: Iterable[str]) -> dict[str, int]:
-    """How many clips each split has: train, valid and test first, 0 where there are none.
+    """How many clips each split has.
 
-    Args: splits: the split of every clip. Notebook: 01_dataset.
+    Args: splits: the split of every clip.
+    Returns: split -> clips; train, valid and test first, 0 where there are none.
+    Notebook: 01_dataset.
     """
     found = Counter(splits)
     return {split: found[split] for split in dict.fromkeys([*SPLITS, *found])}
@@ -77,7 +79,7 @@ def no_such_clips(where: str, split: str, splits: Iterable[str]) -> str:
     wanted = f"{where} in the split {split!r}"
     if not there:
         return f"{wanted}, and none in any other: leave --split out"
-    few = "; one scene in ten is for testing, one for validation: make ten or more" if split in SPLITS else ""
+    few = "; of scenes one in ten is for validation and one for testing: make ten or more" if split in SPLITS else ""
     return f"{wanted}, only in {there}: choose one that has clips, or leave --split out{few}"
 
 

@@ -10,39 +10,34 @@ from typer import Argument, Option, echo
 
 from visage_lite.command_parts import resumable
 
-GENERATED = "What is scored: a folder of CLIP.wav, as `visage-lite generate-all` writes it, or of another system."
+GENERATED = "What is scored: a folder of CLIP.wav, as `visage-lite generate-all` writes it, or another system's."
 TRUTH = "What it should be: a data set (of `visage-lite scenes`, or prepared YT-Ambigen), or a folder of sound files."
-MODE = ("Which CC and AUC to show: corrected, or as_released, which computes them as the code of the paper does, to "
-        "compare with published ones. clips.csv and summary.csv hold both.")  # fmt: skip
-EMBEDDING = ("What listens for FAD and KLD: listener (shipped; knows the scenes' twelve kinds of sound), audioldm (VGGish "
-             "and PANNs Cnn14, for real sounds; needs --weights) or none (no FAD, no KLD).")  # fmt: skip
-WEIGHTS = ("For --embedding audioldm only: the folder with vggish-10086976.pth and Cnn14_16k_mAP=0.438.pth. Nothing is "
-           "fetched; without the folder it says from where to get them.")  # fmt: skip
-SPLIT = "Only the clips of train, valid or test; TRUTH must be a data set. All clips if left out."
-LIMIT = "Only the first so many clips that have both sounds, for a quick look. All if left out."
-COMPARE = ("Another system on the same clips: its folder of sounds, or its results (the -o of its evaluate). Prints "
-           "GENERATED minus that with p-values and writes differences.csv. Nothing is compared if left out.")  # fmt: skip
-SEED = "Of the random draws of videos behind the intervals and p-values; the scores do not depend on it."
-WORKERS = "Processes that score; 0 scores in this one. One per core if left out. The numbers are the same."
-REPORT = "Write report.html, one file that needs no network, or leave it out."
-CLIPS_IN_REPORT = ("How many of the worst clips are in report.html to be looked at and listened to, about 0.3 MB each; "
-                   "0 is none.")  # fmt: skip
+MODE = "Which CC and AUC to show: corrected, or as_released (as the paper's code has them). clips.csv has both."
+EMBEDDING = "What listens for FAD and KLD: listener (shipped), audioldm (needs --weights), or none (neither score)."
+WEIGHTS = "Only for --embedding audioldm: the folder with its two files of weights, see above. None if left out."
+SPLIT = "Only the clips of train, valid or test of a data set. All clips if left out."
+LIMIT = "Only the first so many clips that have both sounds. All clips if left out."
+COMPARE = "Another system's folder of sounds, or of results: how much better GENERATED is. Nothing if left out."
+SEED = "Of the draws behind intervals and p-values. The scores do not depend on it."
+WORKERS = "Processes; 0 works in this one. One per core if left out. The scores do not depend on it."
+REPORT = "Write report.html, one file that needs no network, or do not."
+CLIPS = "So many of the worst clips can be seen and heard in it, about 0.3 MB each."
 
 
 def evaluate(
     generated: Annotated[Path, Argument(help=GENERATED, metavar="GENERATED")],
     truth: Annotated[Path, Argument(help=TRUTH, metavar="TRUTH")],
-    out: Annotated[Path, Option("-o", "--out", help="Folder for the results; made if missing.")],
-    mode: Annotated[str, Option(help=MODE)] = "corrected",
-    embedding: Annotated[str, Option(help=EMBEDDING)] = "listener",
-    weights: Annotated[Path | None, Option(help=WEIGHTS)] = None,
-    split: Annotated[str | None, Option(help=SPLIT)] = None,
-    limit: Annotated[int | None, Option(min=1, help=LIMIT)] = None,
-    compare: Annotated[Path | None, Option(help=COMPARE)] = None,
-    seed: Annotated[int, Option(min=0, help=SEED)] = 0,
-    workers: Annotated[int | None, Option(min=0, help=WORKERS)] = None,
+    out: Annotated[Path, Option("-o", "--out", help="For the results; made if missing.", metavar="FOLDER")],
+    mode: Annotated[str, Option(help=MODE, metavar="MODE")] = "corrected",
+    embedding: Annotated[str, Option(help=EMBEDDING, metavar="NAME")] = "listener",
+    weights: Annotated[Path | None, Option(help=WEIGHTS, metavar="FOLDER")] = None,
+    split: Annotated[str | None, Option(help=SPLIT, metavar="SPLIT")] = None,
+    limit: Annotated[int | None, Option(min=1, help=LIMIT, metavar="N")] = None,
+    compare: Annotated[Path | None, Option(help=COMPARE, metavar="FOLDER")] = None,
+    seed: Annotated[int, Option(min=0, help=SEED, metavar="N")] = 0,
+    workers: Annotated[int | None, Option(min=0, help=WORKERS, metavar="N")] = None,
     report: Annotated[bool, Option("--report/--no-report", help=REPORT)] = True,
-    clips_in_report: Annotated[int, Option(min=0, help=CLIPS_IN_REPORT)] = 40,
+    clips_in_report: Annotated[int, Option(min=0, help=CLIPS, metavar="N")] = 40,
 ) -> None:
     """Score the sounds of GENERATED against those of TRUTH, in this order.
 
@@ -58,6 +53,11 @@ def evaluate(
     scored and why; recipe.json, how all was computed; report.html, where the
     worst clips can be heard. FAD and KLD toward the camera need a data set
     with ambi.json.
+
+    --embedding listener knows the twelve kinds of sound of the scenes and no
+    others. audioldm is for real sounds: VGGish and PANNs Cnn14, from the files
+    vggish-10086976.pth and Cnn14_16k_mAP=0.438.pth in the folder --weights;
+    nothing is fetched, and a message says from where to get what is missing.
 
     An interrupted run, even a killed one, goes on when the command is given
     again; clips whose files have changed are scored again.

@@ -82,7 +82,7 @@ def evaluate_folders(
     Notebook: 06_evaluation.
     """
     out, options = Path(out), {"mode": "corrected", "seed": 0, "split": None, "limit": None} | (options or {})
-    _check_compare(compare, (*folders, out), embedding)
+    _check_compare(compare, (*folders, out), embedding, options)
     about = dict(zip(("generated", "truth"), (str(Path(folder).resolve()) for folder in folders)))
     evaluated = _scored(pairs, out, embedding, about, workers, progress)
     clips = tables.clip_table(evaluated)
@@ -103,7 +103,9 @@ def evaluate_folders(
     return Results(clips, summary, semantic, differences, bad, recipe, lines, [*names, "recipe.json"])
 
 
-def _check_compare(compare: str | Path | None, ours: tuple[Path, Path, Path], embedding: Embedding | None) -> None:
+def _check_compare(
+    compare: str | Path | None, ours: tuple[Path, Path, Path], embedding: Embedding | None, options: dict
+) -> None:
     """Refuse before hours of work what could not be compared after them. `ours`: generated, truth and results."""
     if compare is None:
         return
@@ -115,6 +117,8 @@ def _check_compare(compare: str | Path | None, ours: tuple[Path, Path, Path], em
             raise ValueError(f"--compare {compare} is {name}: {what}")
     if _is_results(Path(compare)):
         read_evaluated(compare, embedding)
+    else:
+        pair_folders(compare, ours[1], options["split"], options["limit"])
 
 
 def _is_results(folder: Path) -> bool:
@@ -211,5 +215,5 @@ def _compared(evaluated: Evaluated, other: Evaluated, name: str, options: dict) 
         p = f"p {row['p']:.3f}" if pd.notna(row["p"]) else ""
         unit = "°" if score.endswith("_deg") else ""
         cell = written(row["mean"], row["low"], row["high"]) + unit
-        said.append(f"{tables.label(score):28}{cell:22}{p}".rstrip())
+        said.append(f"{tables.label(score):28}{cell:24}{p}".rstrip())
     return found, said

@@ -6,6 +6,7 @@ of the calibration ladder, and the name of what listened stands beside each FAD 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -17,7 +18,7 @@ from visage_lite.evaluation_run import Evaluated
 from visage_lite.frechet import FrechetInterval
 from visage_lite.intervals import mean_interval, written
 from visage_lite.ladder import rung
-from visage_lite.semantics import CHANNELS, MEAN, SIGNALS, fad_intervals, kld_of_clips, semantic_scores
+from visage_lite.semantics import CHANNELS, MEAN, SIGNALS, Embedded, fad_intervals, kld_of_clips, semantic_scores
 from visage_lite.spatial import PREFIXES
 
 KLD = {**{name: f"kld_{name.lower()}" for name in CHANNELS}, MEAN: "kld_mean", "toward camera": "kld_camera",
@@ -36,10 +37,9 @@ GOOD = {
     "diffuseness": "0: all from one place, 1: from everywhere; best is the truth's", "level_db": "best is the truth's",
     "azimuth_correlation": "1 is best, guessing scores 0; of a source that moves sideways",
 }  # fmt: skip
-WHERE = ("WHERE IT SOUNDS. CC and AUC: 1 is best, guessing scores CC 0 and AUC 0.5. At the right: a single source",
-         "that is so many degrees away from its true place scores the same.")  # fmt: skip
-WHAT = ("WHAT IT SOUNDS LIKE. FAD and KLD: 0 is best, there is no worst. FAD is a squared distance of embeddings,",
-        "KLD is in nats.")  # fmt: skip
+WHERE = ("WHERE IT SOUNDS", "CC and AUC: 1 is best, guessing scores CC 0 and AUC 0.5.",
+         "At the right: a single source that is so many degrees away from its true place scores the same.")  # fmt: skip
+WHAT = ("WHAT IT SOUNDS LIKE", "FAD (squared distance of embeddings) and KLD (nats): 0 is best, there is no worst.")
 
 
 def score_columns(mode: str) -> list[str]:
@@ -94,7 +94,7 @@ def semantic_table(evaluated: Evaluated, clips: pd.DataFrame, seed: int) -> pd.D
     """
     names, videos = list(clips["clip"]), list(clips["video"])
     signals = [*CHANNELS, MEAN, *(SIGNALS[4:] if clips["camera"].all() else ())]
-    enough = sum(each.embeddings.shape[1] for each in evaluated.heard[0]) > 1
+    enough = _enough(evaluated.heard)
     scores = semantic_scores(names, *evaluated.heard).table if enough else pd.DataFrame({"biased": True}, index=signals)
     intervals_of = fad_intervals(*evaluated.heard, videos, seed) if enough else {}
     rows = {}
@@ -110,12 +110,17 @@ def semantic_table(evaluated: Evaluated, clips: pd.DataFrame, seed: int) -> pd.D
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("signal")
 
 
+def _enough(heard: Sequence[Sequence[Embedded]]) -> bool:
+    """Whether FAD exists: two embeddings or more, of clips whose truth is finite. Both sides have as many."""
+    return sum(made.embeddings.shape[1] for made, true in zip(*heard) if true.finite) > 1
+
+
 def difference_of(one: Evaluated, other: Evaluated, seed: int) -> tuple[pd.DataFrame, dict[str, int]]:
     """How much higher the first system scores than the other on the clips that both have.
 
     Args: one: the system in question. other: the one it is compared with. seed: of the bootstrap.
-    Returns: indexed by score: the columns of `intervals.Difference` and `embedding`, "" where nothing listened, also for
-        FAD; and how many clips only one has.
+    Returns: indexed by score, also FAD: the columns of `intervals.Difference` and `embedding`, "" where nothing
+        listened; and how many clips only one has.
     Raises: ValueError if no clip is in both.
     Notebook: 06_evaluation.
     """
@@ -141,7 +146,7 @@ def _fad_difference(one: Evaluated, other: Evaluated, ours: pd.DataFrame, seed: 
     for each in (one, other):
         place = {clip: number for number, clip in enumerate(each.clips["clip"])}
         heard = [[side[place[clip]] for clip in ours.index] for side in each.heard]
-        if sum(h.embeddings.shape[1] for h in heard[0]) < 2:
+        if not _enough(heard):
             return pd.DataFrame()
         found.append(fad_intervals(*heard, list(ours["video"]), seed))
     rows = {}
@@ -178,9 +183,10 @@ def lines(
     for score in score_columns(mode):
         said.append(f"{label(score):28}{_cell(summary.loc[score]):22}{summary.loc[score, 'rung']}".rstrip())
     for score in FIELD_SCORES:
-        row, unit = summary.loc[score], "°" if score.endswith("_deg") else ""
-        cell = _cell(row, 1 if unit or "db" in score else 2) + unit
-        over = f" ({int(row['clips']):,} clips)" if row["left_out"] else ""
+        row = summary.loc[score]
+        unit = "°" if score.endswith("_deg") and row["clips"] else ""
+        cell = _cell(row, 1 if score.endswith(("_deg", "_db")) else 2) + unit
+        over = f" ({int(row['clips']):,} clips)" if row["left_out"] and row["clips"] else ""
         said.append(f"{label(score):28}{cell:22}{GOOD.get(score, '')}{over}".rstrip())
     counts = _counts(summary, clips, bad)
     return [*said, *_heard_lines(semantic, clips), *([""] if counts else []), *counts]
@@ -194,12 +200,13 @@ def _heard_lines(semantic: pd.DataFrame | None, clips: pd.DataFrame) -> list[str
     said = ["", *WHAT, f"Heard by {first['embedding']}: compare with no other listener's scores."]
     for name, row in semantic.iterrows():
         fad = written(row["fad"], row["fad_low"], row["fad_high"])
-        said.append(f"{name:28}FAD {fad:22} KLD {written(row['kld'], row['kld_low'], row['kld_high'])}")
+        said.append(f"{name:28}FAD {fad:24} KLD {written(row['kld'], row['kld_low'], row['kld_high'])}")
     if pd.isna(first["fad"]):
         said.append("FAD needs two embeddings or more: score more clips.")
     elif first["biased"]:
-        said += [f"FAD of {first['embeddings']:.0f} embeddings is too high: each has {first['numbers']:.0f} numbers, and FAD "
-                 "needs more", f"embeddings than that. Compare only systems scored on the same {len(clips):,} clips."]
+        sizes = f"{first['embeddings']:,.0f} embeddings of {first['numbers']:,.0f} numbers each"
+        said += [f"FAD of {sizes} is too high: it needs more embeddings than numbers.",
+                 f"Compare it only with systems scored on the same {len(clips):,} clips."]  # fmt: skip
     return said
 
 
@@ -207,12 +214,12 @@ def _counts(summary: pd.DataFrame, clips: pd.DataFrame, bad: pd.DataFrame) -> li
     """How many clips there is something to say about; nothing where it is none."""
     blind = int(summary.iloc[0]["left_out"])
     counts = {
-        "judge nothing: their truth is silent, not finite or from everywhere alike, so they have no CC and AUC": blind,
+        "without CC and AUC: their truth is silent, not finite or from everywhere alike, and judges nothing": blind,
         "cut to one length": int((clips["cut_s"] > 0).sum()),
         "resampled to the truth's rate": int((clips["rate"] != clips["true_rate"]).sum()),
-        "not scored (bad.csv)": len(bad),
+        "not scored: see bad.csv": len(bad),
     }
-    said = [f"clips {words}: {count:,}" for words, count in counts.items() if count]
+    said = [f"{count:,} clips {words}" for words, count in counts.items() if count]
     rules = ", ".join(f"{count:,} {note}" for note, count in notes(clips).items())
     if rules:
         said.append(f"scored by rule: {rules}; what is generated so counts as guessing")

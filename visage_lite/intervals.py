@@ -172,9 +172,9 @@ def written(mean: float | None, low: float | None, high: float | None, digits: i
     """
     if pd.isna(mean):
         return "no score"
-    if pd.isna(low) or pd.isna(high):
-        return f"{mean:.{digits}f} [unknown]"
-    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    known = [x for x in (mean, low, high) if not pd.isna(x)]
+    shown = [f"{round(float(x), digits) + 0.0:.{digits}f}" for x in known]  # + 0.0: never "-0.00"
+    return f"{shown[0]} [{shown[1]}, {shown[2]}]" if len(shown) == 3 else f"{shown[0]} [unknown]"
 
 
 def _sums(values: np.ndarray, videos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

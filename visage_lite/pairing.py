@@ -96,8 +96,7 @@ def pair_folders(generated: str | Path, truth: str | Path, split: str | None = N
         split: only the clips of "train", "valid" or "test" of the data set.
         limit: only the first so many clips of the truth that have a generated file.
     Returns: Pairs; a name that only one folder has stands in its `bad`.
-    Raises: ValueError with the remedy if a folder is missing or empty, the two are one or stand in the wrong order, no
-        name is in both, or there is no such split.
+    Raises: ValueError with the remedy: a folder is missing, empty or swapped, no name is in both, no such split.
     Notebook: 06_evaluation.
     """
     if limit is not None and limit < 1:
@@ -174,7 +173,7 @@ def _is_generated(folder: Path) -> bool:
 def _is_data_set(folder: Path) -> bool:
     """Whether it is a data set of scenes or of YT-Ambigen, prepared or only its tables, or the sounds of one."""
     places = [folder.parent if folder.name == "audio" else folder, *folder.glob("csv"), *folder.glob("csv/*")]
-    marks = [*(f"{split}.csv" for split in SPLITS), "ambi.json", "scenes.json"]
+    marks = ("train.csv", "valid.csv", "test.csv", "ambi.json", "scenes.json")
     return any((place / mark).is_file() for place in places for mark in marks)
 
 
@@ -182,9 +181,9 @@ def _no_sounds(folder: Path, places: Path) -> str:
     """What to say of a folder without sound files."""
     remedy = "make them with visage-lite generate-all, or give another folder"
     if (folder / "sound" / "recipe.json").is_file():
-        remedy = "these are features; give the folder of sounds that visage-lite generate-all makes of them"
+        remedy = "it holds features: give what visage-lite generate-all makes of them, or, as TRUTH, the data set"
     elif (folder / "scores").is_dir():
-        remedy = "these are results of visage-lite evaluate; give the folders of sounds that they are of"
+        remedy = "it holds results of visage-lite evaluate: give the folders of sounds that they are of"
     elif places != folder:
         remedy = "write the scenes again, or cut the clips of YT-Ambigen with visage-lite prepare"
     return f"{places} holds no sound files ({', '.join(SUFFIXES)}): {remedy}"

@@ -55,13 +55,13 @@ def write_report(path: str | Path, results: Results, pairs: Pairs, count: int = 
     columns = _columns(rows, mode)
     clips = "".join(_clip(number, row, files[row["clip"]], mode) for number, (_, row) in enumerate(rows.iterrows()))
     parts = {
+        "TABLE": _table(rows, columns, mode),
         "TITLE": escape(f"{Path(results.recipe['scores'].get('generated', '')).name} against "
                         f"{Path(results.recipe['scores'].get('truth', '')).name}"),
-        "SUMMARY": escape("\n".join(results.lines)),
+        "SUMMARY": "\n".join(map(_line, results.lines)),
         "LADDER": _ladder(results.summary, mode),
         "RECIPE": escape("\n".join(_flat(results.recipe))),
         "BAD": _bad(results.bad),
-        "OPTIONS": "".join(f'<option value="{key}">{escape(words)}</option>' for key, words in columns.items()),
         "HOW_MANY": f"{len(rows):,} of {len(results.clips):,} clips",
         "CLIPS": clips,
     }  # fmt: skip
@@ -88,6 +88,26 @@ def _columns(rows: pd.DataFrame, mode: str) -> dict[str, str]:
     return {column: words for column, words in (scores | SHOWN).items() if column in rows}
 
 
+def _table(rows: pd.DataFrame, columns: dict[str, str], mode: str) -> str:
+    """The scores of the clips, a row each; a click on a column's name sorts by it, without a score last."""
+    if rows.empty:
+        return ""
+    first = evaluation_tables.score_columns(mode)[0]  # what `worst_first` sorts by
+    head = "".join(
+        f'<th scope="col" data-key="{key}" aria-sort="{"ascending" if key == first else "none"}">'
+        f'<button type="button">{escape(words)}</button></th>'
+        for key, words in ({"clip": "clip"} | columns).items()
+    )
+    body = "".join(
+        f'<tr data-card="clip{number}" data-clip="{escape(row["clip"])}"'
+        + "".join(f' data-{key}="{row[key]}"' for key in columns if pd.notna(row[key]))
+        + f'><th scope="row"><a href="#clip{number}">{escape(row["clip"])}</a></th>'
+        + "".join(f"<td>{_number(row[key])}</td>" for key in columns) + "</tr>"
+        for number, (_, row) in enumerate(rows.iterrows())
+    )  # fmt: skip
+    return f'<div class="wide"><table id="scores"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
 def _clip(number: int, row: pd.Series, pair: Pair, mode: str) -> str:
     """One clip: its scores, maps and players."""
     made, true, rate = _fields(pair)
@@ -101,10 +121,9 @@ def _clip(number: int, row: pd.Series, pair: Pair, mode: str) -> str:
     columns = _columns(row.to_frame().T, mode)
     scores = "".join(f"<div><dt>{escape(words)}</dt><dd>{_number(row[key])}</dd></div>"
                      for key, words in columns.items())  # fmt: skip
-    data = "".join(f' data-{key}="{row[key]}"' for key in columns if pd.notna(row[key]))
     note = f' <span class="note">{escape(row["note"])}</span>' if row["note"] else ""
     return (
-        f'<article data-number="{number}" data-clip="{escape(row["clip"])}"{data}><h3>{escape(row["clip"])}{note}</h3>'
+        f'<article id="clip{number}" data-clip="{escape(row["clip"])}"><h3>{escape(row["clip"])}{note}</h3>'
         f'<div class="pair">{figures}</div><p class="gain">both players at one gain, {20 * np.log10(gain):+.1f} dB</p>'
         f"<dl>{scores}</dl></article>"
     )
@@ -157,6 +176,11 @@ def _ladder(summary: pd.DataFrame, mode: str) -> str:
     plt.close(ax.figure)
     picture = base64.b64encode(buffer.getvalue()).decode()
     return f'<img alt="CC against the angle by which a single source is off" src="data:image/png;base64,{picture}">'
+
+
+def _line(text: str) -> str:
+    """A line of the summary; one of a table, with gaps in it, is never broken."""
+    return f'<span class="row">{escape(text)}</span>' if "  " in text else escape(text)
 
 
 def _bad(bad: pd.DataFrame) -> str:
