@@ -95,14 +95,17 @@ def lighter(text: str, files: Path) -> str:
     if "srcdoc=" in text:
         return PLAYER_FRAME.sub(lambda found: player_frame(html.unescape(found[1] or found[2]), files), text)
     if "<script" in text:
-        return player_frame(SMALL_PAGE + text, files)
+        return player_frame(SMALL_PAGE + text, files, height=210)
     return SOUND.sub(sound, text)
 
 
-def player_frame(page: str, files: Path) -> str:
-    """The iframe that shows a page, which is written into `files`/_players with a script to talk to the one around."""
-    address = _kept((page + TALK).encode(), files, "_players", "html")
-    return f'<iframe class="foa-player-page" src="{address}" loading="lazy" title="player"></iframe>'
+def player_frame(page: str, files: Path, height: int = 660) -> str:
+    """The iframe that shows a page, which is written into `files`/_players with a script to talk to the one around.
+
+    Args: height: pixels, until the page inside has said how tall it is.
+    """
+    address, style = _kept((page + TALK).encode(), files, "_players", "html"), f"height: {height}px"
+    return f'<iframe class="foa-player-page" src="{address}" style="{style}" loading="lazy" title="player"></iframe>'
 
 
 def _kept(content: bytes, files: Path, folder: str, ending: str) -> str:

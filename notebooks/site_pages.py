@@ -137,7 +137,8 @@ def first_page(root: Path, sources: Path, player: Path, titles: dict[str, str]) 
     entries = "\n".join(f"{title} <{name}>" for name, title in titles.items())
     contents = "```{{toctree}}\n:hidden:\n:caption: {}\n\n{}\n```\n"
     data = contents.format("Data", "Data and toy models <data>")
-    return f"{text}\n{contents.format('The notebooks', entries)}\n{data}"
+    no_list = "---\nhtml_theme.sidebar_secondary.remove: true\n---\n"  # of sections: on this page they are on the left
+    return f"{no_list}{text}\n{contents.format('The notebooks', entries)}\n{data}"
 
 
 # --- the site ---

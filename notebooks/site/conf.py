@@ -20,10 +20,12 @@ nb_execution_mode = "off"  # the notebooks come executed
 nb_ipywidgets_js = {}  # these would be asked for from a network
 nb_merge_streams = True
 myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_dmath_double_inline = True
 myst_heading_anchors = 3
 
 html_theme = "sphinx_book_theme"
 html_static_path = ["static"]
+html_favicon = "static/icon.svg"
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
 html_extra_path = ["files"]
@@ -34,7 +36,6 @@ html_math_renderer = "mathml"
 html_context = {"default_mode": "auto"}
 html_theme_options = {
     "navbar_persistent": [],
-    "secondary_sidebar_items": {"index": [], "**": ["page-toc.html"]},  # the first page's sections are on the left
     "use_download_button": False,
     "use_fullscreen_button": False,
     "show_toc_level": 1,
