@@ -92,8 +92,7 @@ def lighter(text: str, files: Path) -> str:
     def sound(found: re.Match) -> str:
         return f'preload="metadata" src="{_kept(base64.b64decode(found[1]), files, "_sounds", "wav")}"'
 
-    if "srcdoc=" in text:
-        return PLAYER_FRAME.sub(lambda found: player_frame(html.unescape(found[1] or found[2]), files), text)
+    text = PLAYER_FRAME.sub(lambda found: player_frame(html.unescape(found[1] or found[2]), files), text)
     if "<script" in text:
         return player_frame(SMALL_PAGE + text, files, height=210)
     return SOUND.sub(sound, text)

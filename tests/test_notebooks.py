@@ -28,6 +28,7 @@ def module_at(path):
 
 
 build = importlib.import_module("build")  # conftest has put the folder on the path
+header = importlib.import_module("site_cells").header
 
 
 def code_cells(notebook):
@@ -63,7 +64,7 @@ def test_the_committed_notebook_is_complete_and_small(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_notebook_has_its_parts(path):
     notebook = nbformat.read(path, as_version=4)
-    parts = build.header(notebook)
+    parts = header(notebook)
     assert parts["title"].startswith(path.stem[:2]), "# 02 Title"
     assert 20 < len(parts["answer"]) < 400, "the answer in one sentence stands under the title"
     assert parts["minutes"], "**Time** 20 minutes"
