@@ -180,8 +180,7 @@ def build_site(notebooks: dict[Path, nbformat.NotebookNode], folder: Path, root:
     try:
         write_sources(notebooks, work / "sources", root, player)
         _sphinx(work)
-        for left in [path for name in UNUSED for path in (work / "pages").glob(name)]:
-            left.unlink()
+        _tidy(work / "pages")
         if folder.exists():
             folder.rename(work / "old")
         (work / "pages").rename(folder)
@@ -198,3 +197,12 @@ def _sphinx(work: Path) -> None:
     if done.returncode:
         said = (done.stderr or done.stdout).replace(str(work / "sources") + os.sep, "")
         raise SiteError(f"Sphinx could not build the site:\n{said.strip()}")
+
+
+def _tidy(folder: Path) -> None:
+    """Removes what no page needs. From disk, a browser refuses to fetch fonts ahead, and counts it as an error."""
+    for left in [path for name in UNUSED for path in folder.glob(name)]:
+        left.unlink()
+    for page in folder.glob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(re.sub(r'<link rel="preload"[^>]*>\n?', "", text), encoding="utf-8")

@@ -9,7 +9,7 @@ from latex2mathml.converter import convert
 
 FACTS = json.loads((Path(__file__).parent / "facts.json").read_text(encoding="utf-8"))  # written by site_pages.py
 
-project = html_title = "visage_lite"
+project, html_title = "visage_lite", "visage_lite, a tutorial"
 language = "en"
 extensions = ["myst_nb"]
 exclude_patterns = ["files", "notebooks", "facts.json"]
@@ -35,6 +35,7 @@ html_use_index = html_copy_source = html_show_sourcelink = html_show_sphinx = ht
 html_math_renderer = "mathml"
 html_context = {"default_mode": "auto"}
 html_theme_options = {
+    "logo": {"text": "visage_lite"},
     "navbar_persistent": [],
     "use_download_button": False,
     "use_fullscreen_button": False,
