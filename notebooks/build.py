@@ -2,7 +2,7 @@
 
 tutorial    executes every numbered notebook on the toy preset, offline, keeps them in build/executed/, and makes a
             site of them in build/site/ (see site_pages.py), which loads nothing from a network.
-site        the same, but executes only what has changed since: a notebook, the package, the shipped weights.
+site        the same, but executes only what has changed since: a notebook, the package, what data/toy holds.
 refresh     executes the named notebooks (all without a name, "02" is enough) and writes them back for committing:
             text and small pictures; sound and widgets become one line of text; at most 400 kB each.
 
@@ -185,7 +185,7 @@ def refresh(paths: list[Path]) -> None:
 def site(again: bool = False) -> Path:
     """Builds the site of the executed notebooks; the path of its first page.
 
-    A notebook is executed unless build/executed/ has it, made from the same notebook, package and weights.
+    A notebook is executed unless build/executed/ has it, made from the same notebook, package and data/toy.
 
     Args: again: execute every notebook, whatever is there.
     Raises: NotebookError naming the notebook and the cell that failed; SiteError where the pages cannot be built.

@@ -33,12 +33,12 @@ SEED, KIND = 305, "siren"  # of the first page's player: it passes from the righ
 
 
 def digest(notebook: Path | None, root: Path) -> str:
-    """What an executed notebook depends on, as 64 hexadecimal digits: itself, the package and the shipped weights.
+    """What an executed notebook depends on, as 64 hexadecimal digits: itself, the package, all that is in data/toy.
 
     Without a notebook, what the first page's player depends on.
     """
-    package = [path for path in (root / "visage_lite").rglob("*") if path.is_file() and path.suffix != ".pyc"]
-    found = sorted(package) + sorted((root / "data" / "toy").glob("*.safetensors"))
+    folders = [root / "visage_lite", root / "data" / "toy"]
+    found = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
     hasher = hashlib.sha256()
     for path in [notebook or Path(__file__).resolve(), *found]:
         content = path.read_bytes()
