@@ -1,4 +1,4 @@
-# make tutorial · make test · make lab · make bench
+# make tutorial · make site · make test · make lab · make bench
 # Everything runs in $(VENV), which is made on first use and reused after. An interrupted set-up goes on where it
 # stopped when the command is given again. Conda users: make test VENV=$$CONDA_PREFIX (see environment.yml).
 
@@ -10,10 +10,13 @@ READY := $(VENV)/.visage_lite_ready
 # they import is in pyproject's extra "eval".
 NO_DEPS := audioldm_eval==0.0.3 ssr_eval==0.0.7
 
-.PHONY: tutorial test lab bench setup refresh
+.PHONY: tutorial site test lab bench setup refresh
 
 tutorial: $(READY)
 	HF_HUB_OFFLINE=1 $(PY) notebooks/build.py tutorial
+
+site: $(READY)
+	HF_HUB_OFFLINE=1 $(PY) notebooks/build.py site
 
 test: $(READY)
 	HF_HUB_OFFLINE=1 $(PY) -m pytest --durations=8
@@ -38,6 +41,6 @@ $(PY):
 $(READY): pyproject.toml Makefile | $(PY)
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip --upgrade
 	@echo "Setting up $(VENV): some minutes the first time, most of it downloading."
-	@$(PY) -m pip install "pip>=23.1" && $(PY) -m pip install -e ".[eval,cluster,download,test]" && $(PY) -m pip install --no-deps $(NO_DEPS) \
+	@$(PY) -m pip install "pip>=23.1" && $(PY) -m pip install -e ".[eval,cluster,download,site,test]" && $(PY) -m pip install --no-deps $(NO_DEPS) \
 		|| { echo "The set-up did not finish. What was downloaded is kept: run the same command again to go on."; exit 1; }
 	@touch $@

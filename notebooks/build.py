@@ -1,7 +1,8 @@
-"""Runs the notebooks: `python notebooks/build.py tutorial` makes pages, `... refresh [NAME ...]` what is committed.
+"""Runs the notebooks: `python notebooks/build.py tutorial` makes a site, `... refresh [NAME ...]` what is committed.
 
-tutorial    executes every numbered notebook on the toy preset, offline, and writes build/tutorial/: one page a
-            notebook with its sound players inside, and index.html. The pages load nothing from a network.
+tutorial    executes every numbered notebook on the toy preset, offline, keeps them in build/executed/, and makes a
+            site of them in build/site/ (see site_pages.py), which loads nothing from a network.
+site        the same, but executes only what has changed since: a notebook, the package, what data/toy holds.
 refresh     executes the named notebooks (all without a name, "02" is enough) and writes them back for committing:
             text and small pictures; sound and widgets become one line of text; at most 400 kB each.
 
@@ -15,7 +16,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
-import html
 import io
 import os
 import re
@@ -26,13 +26,14 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from site_cells import SiteError, merged
+from site_pages import build_site, digest, first_player, is_fresh, written
 
 FOLDER = Path(__file__).resolve().parent
-PAGES = FOLDER.parent / "build" / "tutorial"
+ROOT = FOLDER.parent
+EXECUTED, SITE = ROOT / "build" / "executed", ROOT / "build" / "site"
 CELL_TIMEOUT_S = 300
 LARGEST_BYTES = 400_000
-WIDGET = "application/vnd.jupyter.widget-view+json"
-SLIDER_NOTE = '<p class="note">A slider stands here in a running notebook (make lab).</p>'
 TEXTS = ("text/html", "text/markdown", "text/latex", "image/svg+xml", "text/plain")
 
 
@@ -68,7 +69,8 @@ def kernel_environment() -> dict[str, str]:
     return environment
 
 
-async def _execute(path: Path) -> nbformat.NotebookNode:
+async def _execute(path: Path, keep: Path | None) -> nbformat.NotebookNode:
+    made_from = digest(path, ROOT) if keep else ""  # before it runs: an edit meanwhile is seen the next time
     notebook = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(path.parent)}}
     client = NotebookClient(notebook, timeout=CELL_TIMEOUT_S, kernel_name="python3", resources=resources,
@@ -79,8 +81,10 @@ async def _execute(path: Path) -> nbformat.NotebookNode:
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # without the colours of a terminal
         raise NotebookError(f"{path.name}, {_failed_cell(notebook)}:\n{plain}") from None
-    notebook.metadata["seconds"] = round(time.monotonic() - started, 1)
-    print(f"{path.stem}: {notebook.metadata['seconds']:.0f} s", flush=True)
+    print(f"{path.stem}: {time.monotonic() - started:.0f} s", flush=True)
+    if keep:
+        notebook.metadata["made_from"] = made_from
+        written(keep / path.name, nbformat.writes(notebook))
     return notebook
 
 
@@ -95,8 +99,10 @@ def _failed_cell(notebook: nbformat.NotebookNode) -> str:
     return f"cell {last} or the one after it"
 
 
-def execute(paths: list[Path], together: int = 2, go_on: bool = False) -> list[nbformat.NotebookNode | NotebookError]:
-    """The notebooks, executed, two at a time.
+def execute(
+    paths: list[Path], together: int = 2, go_on: bool = False, keep: Path | None = None
+) -> list[nbformat.NotebookNode | NotebookError]:
+    """The notebooks, executed, two at a time. Each is written into the folder `keep` as soon as it is done.
 
     Raises: NotebookError naming the notebook and the cell, as soon as one fails; with `go_on` it stands in the list
     in place of the notebook.
@@ -107,7 +113,7 @@ def execute(paths: list[Path], together: int = 2, go_on: bool = False) -> list[n
 
         async def run(path: Path) -> nbformat.NotebookNode:
             async with turn:
-                return await _execute(path)
+                return await _execute(path, keep)
 
         return await asyncio.gather(*(run(path) for path in paths), return_exceptions=go_on)
 
@@ -125,30 +131,8 @@ def strip(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     for cell in clean.cells:
         cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k == "tags"})
         if cell.cell_type == "code":
-            cell.outputs = [_stripped(output) for output in _merged(cell.outputs)]
+            cell.outputs = [_stripped(output) for output in merged(cell.outputs)]
     return clean
-
-
-def _merged(outputs: list) -> list:
-    """Outputs with a progress bar's many pieces joined, and of each line only what was last written over it."""
-    joined: list = []
-    for output in outputs:
-        if output.output_type == "stream" and joined and joined[-1].get("name") == output.name:
-            joined[-1].text += output.text
-        else:
-            joined.append(nbformat.from_dict(output))
-    for output in joined:
-        if output.output_type == "stream":
-            output.text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in output.text.split("\n"))
-    return [output for output in joined if not _is_progress(output)]
-
-
-def _is_progress(output: nbformat.NotebookNode) -> bool:
-    """A progress bar drawn as a widget, or a stream of which nothing is left."""
-    if output.output_type == "stream":
-        return not output.text.strip()
-    data = output.get("data", {})
-    return WIDGET in data and "%|" in data.get("text/plain", "")
 
 
 def _stripped(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -195,118 +179,39 @@ def refresh(paths: list[Path]) -> None:
         part.replace(path)
 
 
-# --- tutorial: pages to read ---
+# --- the site ---
 
 
-def header(notebook: nbformat.NotebookNode) -> dict[str, str]:
-    """The title, the one-sentence answer and the minutes, from a notebook's first cell."""
-    text = notebook.cells[0].source
-    title = re.search(r"^# (.+)$", text, re.M)
-    answer = re.search(r"^# .+\n+((?:.+\n?)+)", text)
-    minutes = re.search(r"\*\*Time\*\*:? *(?:about )?([\d–-]+)", text)
-    return {
-        "title": title.group(1).strip() if title else "",
-        "answer": " ".join(answer.group(1).replace("**", "").split()) if answer else "",
-        "minutes": minutes.group(1) if minutes else "",
-    }
+def site(again: bool = False) -> Path:
+    """Builds the site of the executed notebooks; the path of its first page.
 
+    A notebook is executed unless build/executed/ has it, made from the same notebook, package and data/toy.
 
-def _equation(latex: str, display: str) -> str:
-    from latex2mathml.converter import convert
-
-    return convert(latex.strip(), display=display)
-
-
-def markdown_to_html(source: str) -> str:
-    """Markdown as HTML with its equations as MathML, which browsers draw by themselves."""
-    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-
-    class Renderer(IPythonRenderer):
-        def block_math(self, body: str) -> str:
-            return _equation(body, "block")
-
-        def inline_math(self, body: str) -> str:
-            return _equation(body, "inline")
-
-        def latex_environment(self, name: str, body: str) -> str:
-            return _equation(rf"\begin{{{name}}}{body}\end{{{name}}}", "block")
-
-    page = MarkdownWithMath(renderer=Renderer(escape=False)).render(source)
-    return re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', page)
-
-
-def page(notebook: nbformat.NotebookNode, previous: str = "", following: str = "") -> str:
-    """An executed notebook as one HTML page that needs no other file and no network."""
-    from nbconvert import HTMLExporter
-    from pygments.formatters import HtmlFormatter
-
-    shown = nbformat.from_dict(notebook)
-    for cell in shown.cells:
-        if cell.cell_type == "code":
-            cell.outputs = _merged(cell.outputs)
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            if data.pop(WIDGET, None) is not None:
-                data.setdefault("text/html", SLIDER_NOTE)
-    exporter = HTMLExporter(template_name="basic")
-    exporter.register_filter("markdown2html", markdown_to_html)
-    body, _ = exporter.from_notebook_node(shown)
-    back = f'<a href="{previous}.html">← {previous}</a>' if previous else "<span></span>"
-    on = f'<a href="{following}.html">{following} →</a>' if following else "<span></span>"
-    bar = f'<nav>{back} <a href="index.html">all notebooks</a> {on}</nav>'
-    style = HtmlFormatter(style="default").get_style_defs(".highlight")
-    return _document(header(notebook)["title"], f"{bar}{body}{bar}", style)
-
-
-def index(entries: list[dict[str, str]]) -> str:
-    """The page that lists the notebooks: title, answer, minutes, and how long the run took."""
-    rows = ""
-    for entry in entries:
-        answer = markdown_to_html(entry["answer"]).replace("<p>", "").replace("</p>", "")
-        rows += f'<dt><a href="{entry["name"]}.html">{html.escape(entry["title"])}</a></dt><dd>{answer}<br>'
-        rows += f'<small>{entry["minutes"]} minutes to read · ran in {entry["seconds"]} s</small></dd>'
-    intro = "<h1>visage_lite: the tutorial</h1><p>Every page was just run here, on the toy preset. Headphones on.</p>"
-    return _document("visage_lite: the tutorial", f"{intro}<dl>{rows}</dl>", "")
-
-
-def _document(title: str, body: str, style: str) -> str:
-    style = (FOLDER / "page.css").read_text(encoding="utf-8") + style
-    meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    head = f"<head>{meta}<title>{html.escape(title)}</title><style>{style}</style></head>"
-    return f'<!doctype html><html lang="en">{head}<body><main>{body}</main></body></html>\n'
-
-
-def tutorial(folder: Path = PAGES) -> list[nbformat.NotebookNode]:
-    """Execute every notebook and write its page and the index into `folder`.
-
-    Raises: NotebookError naming the notebook and the cell that failed.
+    Args: again: execute every notebook, whatever is there.
+    Raises: NotebookError naming the notebook and the cell that failed; SiteError where the pages cannot be built.
     """
     paths = numbered()
-    executed = execute(paths)
-    folder.mkdir(parents=True, exist_ok=True)
-    entries = []
-    for place, (path, notebook) in enumerate(zip(paths, executed)):
-        before = paths[place - 1].stem if place else ""
-        after = paths[place + 1].stem if place + 1 < len(paths) else ""
-        (folder / f"{path.stem}.html").write_text(page(notebook, before, after), encoding="utf-8")
-        entries.append({"name": path.stem, "seconds": f"{notebook.metadata['seconds']:.0f}", **header(notebook)})
-    (folder / "index.html").write_text(index(entries), encoding="utf-8")
-    return executed
+    kept = {path: EXECUTED / path.name for path in paths}
+    stale = [path for path in paths if again or not is_fresh(kept[path], digest(path, ROOT))]
+    execute(stale, keep=EXECUTED)
+    player = first_player(EXECUTED / "first_player.html", ROOT)
+    notebooks = {path: nbformat.read(kept[path], as_version=4) for path in paths}
+    return build_site(notebooks, SITE, ROOT, player)
 
 
 def main() -> int:
     """The command line; 0, or 1 with the notebook and cell that failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("action", choices=("tutorial", "refresh"))
+    parser.add_argument("action", choices=("tutorial", "site", "refresh"))
     parser.add_argument("names", nargs="*", help="refresh only these, e.g. 02 or 02_ambisonics")
     arguments = parser.parse_args()
     try:
         if arguments.action == "refresh":
             refresh(numbered(arguments.names))
         else:
-            tutorial()
-            print(f"The tutorial is at {PAGES / 'index.html'} (open it in a browser).")
-    except NotebookError as error:
+            os.environ.update(kernel_environment(), MPLBACKEND="Agg")  # the first page's player is made here
+            print(f"The tutorial is at {site(again=arguments.action == 'tutorial')} (open it in a browser).")
+    except (NotebookError, SiteError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     return 0

@@ -1,9 +1,8 @@
-"""The notebooks run from a fresh kernel, their pages need no network, and what is committed is small and complete."""
+"""The notebooks run from a fresh kernel, and what is committed is small and complete. Their pages: test_site."""
 
+import importlib
 import importlib.util
 import re
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -28,7 +27,8 @@ def module_at(path):
     return module
 
 
-build = module_at(FOLDER / "build.py")
+build = importlib.import_module("build")  # conftest has put the folder on the path
+header = importlib.import_module("site_cells").header
 
 
 def code_cells(notebook):
@@ -64,7 +64,7 @@ def test_the_committed_notebook_is_complete_and_small(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_notebook_has_its_parts(path):
     notebook = nbformat.read(path, as_version=4)
-    parts = build.header(notebook)
+    parts = header(notebook)
     assert parts["title"].startswith(path.stem[:2]), "# 02 Title"
     assert 20 < len(parts["answer"]) < 400, "the answer in one sentence stands under the title"
     assert parts["minutes"], "**Time** 20 minutes"
@@ -82,12 +82,6 @@ def test_the_notebook_has_its_parts(path):
 
 
 # As they run
-
-
-@pytest.fixture(scope="module")
-def runs():
-    """Every notebook, run once; what failed is an exception in its place."""
-    return {path.stem: run for path, run in zip(NOTEBOOKS, build.execute(NOTEBOOKS, go_on=True))}
 
 
 @pytest.fixture
@@ -108,24 +102,6 @@ def test_the_notebook_runs_and_shows_what_is_committed(executed, name):
              for cell in code_cells(build.strip(fresh))]
     assert kinds == [[kind for o in cell.outputs for kind in o.get("data", {}) if kind.startswith("image/")]
                      for cell in code_cells(committed)], "the same pictures (make refresh writes the outputs again)"
-
-
-def loaded_from_elsewhere(page):
-    """What a browser would fetch to show a page: sources, style sheets, imports; not links to follow."""
-    found = re.findall(r"<(?:script|img|audio|video|source|iframe|embed)\b[^>]*?\bsrc=[\"'](?!data:)([^\"']+)", page)
-    found += re.findall(r"<link\b[^>]*href=[\"']([^\"']+)", page)
-    return found + re.findall(r"@import|url\((?![\"']?data:)[^)]*\)|\bimport\(|\bfetch\(", page)
-
-
-@pytest.mark.parametrize("name", STAGES)
-def test_the_page_plays_by_itself_without_a_network(executed, name):
-    page = build.page(executed)
-    assert loaded_from_elsewhere(page) == []
-    assert "$$" not in re.sub(r"<(pre|code)\b.*?</\1>", "", page, flags=re.S), "equations are drawn"
-    sounds = sum(str(o.get("data", {}).get("text/html", "")).count("data:audio/wav") for o in outputs(executed))
-    assert page.count("data:audio/wav;base64,") == sounds
-    if name in ("00_quickstart", "01_dataset", "02_ambisonics", "05_generation"):
-        assert sounds >= 1, "there is something to hear"
 
 
 # Their exercises
@@ -173,22 +149,6 @@ def test_a_failing_cell_is_named(tmp_path):
     assert path.read_bytes() == before
 
 
-def test_the_command_writes_pages_and_says_where(tmp_path):
-    folder = tmp_path / "notebooks"
-    notebook_at(folder, new_code_cell("from visage_lite.player import players\nplayers({'a': [0.0, 0.5] * 400}, 8000)"))
-    for name in ("build.py", "page.css"):
-        shutil.copy(FOLDER / name, folder)
-    command = [sys.executable, str(folder / "build.py"), "tutorial"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    index = tmp_path / "build" / "tutorial" / "index.html"
-    assert done.returncode == 0 and str(index) in done.stdout.splitlines()[-1], done.stderr
-    assert "99_try.html" in index.read_text()
-    assert "data:audio/wav;base64," in (index.parent / "99_try.html").read_text()
-    notebook_at(folder, new_code_cell("raise ValueError('a reason')"))
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 1 and "99_try.ipynb, cell 1" in done.stderr and "a reason" in done.stderr
-
-
 def test_refresh_keeps_text_and_pictures_and_drops_sound_widgets_and_bars(tmp_path):
     path = notebook_at(
         tmp_path,
@@ -216,16 +176,3 @@ def test_a_notebook_over_the_limit_is_not_written(tmp_path):
     with pytest.raises(build.NotebookError, match="over 400 kB"):
         build.refresh([path])
     assert path.read_bytes() == before and list(tmp_path.glob("*.tmp")) == []
-
-
-def test_equations_are_drawn_and_links_lead_to_pages():
-    page = build.markdown_to_html("$$\\frac{a}{b}$$ and $x_i$, see [next](02_ambisonics.ipynb#a) `$5`")
-    assert page.count("<math") == 2 and "<mfrac>" in page and 'href="02_ambisonics.html#a"' in page and "$5" in page
-
-
-def test_the_index_lists_title_answer_and_minutes(tmp_path):
-    path = notebook_at(tmp_path)
-    entry = {"name": "99_try", "seconds": "3", **build.header(nbformat.read(path, as_version=4))}
-    page = build.index([entry])
-    assert '<a href="99_try.html">99 Try</a>' in page and "<em>answer</em>" in page and "5 minutes" in page
-    assert loaded_from_elsewhere(page) == []
