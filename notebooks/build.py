@@ -32,6 +32,7 @@ from site_pages import build_site, digest, first_player, is_fresh, written
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent
 EXECUTED, SITE = ROOT / "build" / "executed", ROOT / "build" / "site"
+HEAR = "  (to hear them: make lab, or the site that make tutorial makes)"
 CELL_TIMEOUT_S = 300
 LARGEST_BYTES = 400_000
 TEXTS = ("text/html", "text/markdown", "text/latex", "image/svg+xml", "text/plain")
@@ -141,8 +142,11 @@ def _stripped(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
     data = output.data
     for kind in [k for k in data if k.startswith(("audio/", "video/", "application/vnd.jupyter.widget"))]:
         del data[kind]
-    for kind in [k for k in TEXTS if "data:audio" in str(data.get(k, "")) or "data:video" in str(data.get(k, ""))]:
+    sounding = [k for k in TEXTS if "data:audio" in str(data.get(k, "")) or "data:video" in str(data.get(k, ""))]
+    for kind in sounding:
         del data[kind]
+    if sounding and "image/png" not in data and "text/plain" in data:
+        data["text/plain"] += HEAR
     if "image/png" in data:
         data["image/png"] = _small_picture(data["image/png"])
     if not data or set(data) == {"text/plain"} and "(children=" in data["text/plain"]:

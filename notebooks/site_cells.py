@@ -20,6 +20,7 @@ from nbformat.v4 import new_markdown_cell
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SLIDER_NOTE = '<p class="note">A slider stands here in a running notebook (make lab).</p>'
 PLAYER_FRAME = re.compile(r'<iframe\b[^>]*?\bsrcdoc=(?:"([^"]*)"|\'([^\']*)\')[^>]*>\s*(?:</iframe>)?')
+STAND_IN = re.compile(r'<div class="foa-still">(.*)</div>(?=<iframe)', re.S)  # of a player, where no script runs
 SOUND = re.compile(r'\b(?:preload="\w+" )?src="data:audio/wav;base64,([A-Za-z0-9+/=]+)"')
 CHECK = re.compile(r'^check\("(\w+)"', re.M)
 # A page inside a page: it takes the theme of the page around it, and says how tall it is. From disk the two may not
@@ -92,6 +93,7 @@ def lighter(text: str, files: Path) -> str:
     def sound(found: re.Match) -> str:
         return f'preload="metadata" src="{_kept(base64.b64decode(found[1]), files, "_sounds", "wav")}"'
 
+    text = STAND_IN.sub(r"<noscript>\1</noscript>", text)
     text = PLAYER_FRAME.sub(lambda found: player_frame(html.unescape(found[1] or found[2]), files), text)
     if "<script" in text:
         return player_frame(SMALL_PAGE + text, files, height=210)
