@@ -161,7 +161,7 @@ def test_refresh_keeps_text_and_pictures_and_drops_sound_widgets_and_bars(tmp_pa
     )
     build.refresh([path])
     player, slider, bar, tqdm, picture, offline = [cell.outputs for cell in nbformat.read(path, as_version=4).cells[1:]]
-    assert player[0].data == {"text/plain": "players at one gain (+5.0 dB): a tone"}
+    assert player[0].data == {"text/plain": "players at one gain (+5.0 dB): a tone" + build.HEAR}
     assert list(slider[0].data) == ["text/plain"]
     assert bar[0].text == "2 of 3"
     assert [output.get("text") for output in tqdm] == ["done\n"]

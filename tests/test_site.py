@@ -31,12 +31,14 @@ class Page(HTMLParser):
     def __init__(self, path):
         super().__init__()
         self.assets, self.links, self.places, self.tags, self.hidden, self.words = [], [], set(), [], 0, []
-        self.source = path.read_text(encoding="utf-8")
+        self.source, self.stands_in = path.read_text(encoding="utf-8"), 0  # inside <noscript>: 1
         self.feed(self.source)
 
     def handle_starttag(self, tag, attributes):
         given = dict(attributes)
-        self.tags.append((tag, given))
+        self.stands_in += tag == "noscript"
+        if not self.stands_in:
+            self.tags.append((tag, given))
         self.places |= {given[name] for name in ("id", "name") if given.get(name)}
         self.assets += [given[name] for kind, name in ASSETS if kind == tag and given.get(name)]
         if tag == "link" and not {"next", "prev", "search"} & set(given.get("rel", "").split()):
@@ -46,6 +48,7 @@ class Page(HTMLParser):
         self.hidden += tag in ("script", "style", "pre", "code")
 
     def handle_endtag(self, tag):
+        self.stands_in -= tag == "noscript"
         self.hidden -= tag in ("script", "style", "pre", "code")
 
     def handle_data(self, text):
@@ -114,6 +117,8 @@ def test_every_sound_and_player_is_there_and_nothing_else_is_shown(read, site, r
     assert [(site / address).read_bytes() for address in played] == [base64.b64decode(sound) for sound in asked]
     alive = len(shows(runs[name])) - len(still)
     assert page.count("iframe", "foa-player-page") == alive
+    stand_ins = re.findall(r"<noscript><img .*?</noscript>", page.source, re.S)
+    assert len(stand_ins) == alive and all("<audio" in text for text in stand_ins), "where no script runs"
     if name in ("00_quickstart", "01_dataset", "02_ambisonics", "05_generation"):
         assert asked, "there is something to hear"
     if name in ("00_quickstart", "02_ambisonics"):

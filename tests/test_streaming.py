@@ -18,6 +18,11 @@ HOP = 320
 TOY = ToyCodec(np.random.default_rng(0).normal(size=(3, 256, HOP)).astype(np.float32))
 
 
+def same(one, other):
+    """Equal but for rounding, a quarter of a step of 16 bits: some processors round by the number of rows."""
+    return one.shape == other.shape and np.abs(one - other).max() <= 4e-6 * np.abs(other).max()
+
+
 def random_dac(rates=(8, 8, 4, 2), sample_rate=44100, frame_rate=86, vocab=70):
     """A narrow DAC of random weights with the published strides."""
     import dac
@@ -68,10 +73,10 @@ def test_frames_come_complete_and_at_once(channels, codebooks):
 
 @pytest.mark.parametrize("piece_s", [0.1, 0.25, 0.26, 0.5, 10.0])
 @pytest.mark.parametrize("frames", [1, 13, 14, 61])
-def test_toy_pieces_are_the_whole_bit_by_bit(piece_s, frames):
+def test_toy_pieces_are_the_whole(piece_s, frames):
     codes = codes_for(TOY, frames)
     pieces = in_pieces(TOY, codes, piece_s)
-    assert np.array_equal(np.concatenate(pieces, axis=1), TOY.decode(codes))
+    assert same(np.concatenate(pieces, axis=1), TOY.decode(codes))
     assert all(piece.shape == (4, round(50 * piece_s) * HOP) for piece in pieces[:-1])
 
 
@@ -136,7 +141,7 @@ def test_a_stream_is_the_sound_of_the_codes_with_the_same_seed(dtype, guidance):
     seeded["generator"].manual_seed(3)
     pieces = list(stream(model, TOY, *conditions, 50, guidance, Sampling(top_k=20), **seeded))
     assert [piece.shape[1] // HOP for piece in pieces] == [12, 12, 12, 12, 2]
-    assert np.array_equal(np.concatenate(pieces, axis=1), TOY.decode(codes[0].numpy()))
+    assert same(np.concatenate(pieces, axis=1), TOY.decode(codes[0].numpy()))
     assert pieces[0].dtype == np.float32
 
 
