@@ -177,7 +177,7 @@ def test_outputs(tmp_path, small):
     assert "lowered by 4.6 dB" in written["my video_spatial.mp4"]
     assert abs(read_video(out / "my video_spatial.mp4").duration_s - 1) < 0.11
     assert (out / "my video_energy.png").read_bytes().startswith(b"\x89PNG")
-    assert "<title>my video.mp4</title>" in (out / "my video_player.html").read_text()
+    assert "<title>my video.mp4, with the sound of a toy model" in (out / "my video_player.html").read_text()
 
 
 def test_the_player_holds_the_first_minute_and_looks_where_the_camera_did(tmp_path, small):
@@ -191,6 +191,19 @@ def test_the_player_holds_the_first_minute_and_looks_where_the_camera_did(tmp_pa
     sphere = np.zeros((32, 64, 3), np.uint8)
     player = outputs.look_around(replace(generated, view=replace(generated.view, panorama=sphere)))
     assert player._frame.shape == sphere.shape and player.yaw == pytest.approx(LEFT.azimuth)
+
+
+def test_what_a_toy_plays_and_how_low_it_is_are_said(tmp_path, small):
+    path = write_video(tmp_path / "a.mp4", noise(1), 10)
+    generated = hear(see(path, LEFT, small.preset), small, progress=False)
+    for kind, low in (("engine", True), ("bird", False)):
+        foa = make_scene(3, kind=kind, moving=False).foa(16000)
+        said = outputs.character(replace(generated, foa=foa))
+        assert f"most like {kind};" in said[0] and "the toy model knows bell, " in said[0]
+        assert [line.startswith("sound: low, 90 % of it below ") for line in said[1:]] == [True] * low
+    assert outputs.character(replace(generated, foa=np.zeros((4, 16000), np.float32))) == []
+    sphere = outputs.look_around(generated)
+    assert sphere.clip == "made by the toy model"
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, ValueError, OSError, MediaError])

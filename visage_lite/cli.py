@@ -92,7 +92,7 @@ def generate(
         hear = long_video.hear_whole if whole else pipeline.hear
         generated = hear(view, models, guide, sampling, seed, dtype, progress=sys.stderr.isatty())
         written = outputs.write_outputs(generated, video, folder)
-    for line in (*generated.notes, outputs.found(generated)):
+    for line in (*generated.notes, outputs.found(generated), *outputs.character(generated)):
         typer.echo(line)
     for name, what in written.items():
         typer.echo(f"wrote {out / name}: {what}")

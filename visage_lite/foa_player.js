@@ -14,7 +14,12 @@ const SHELL = `<div class="fp-clips" role="radiogroup" aria-label="clip"></div>
 title="The sound turns with the head, as in plain headphones">head-locked</button><button data-trait="projection"
 title="The whole sphere at once">panorama</button><button class="fp-front">face front</button></div>
 <div class="fp-panel"><canvas class="fp-compass"></canvas><div class="fp-meters"></div>
-<p class="fp-words" aria-live="off"></p></div>`;
+<p class="fp-words" aria-live="off"></p></div>
+<details class="fp-legend"><summary>what you see</summary>Glow and white lines: how loud it is from there at this moment.
+Blue ring: where the sound should come from. Yellow: where it comes from at this moment, on the mean of all that sounds.
+Arrows at the edge: turn that way to see them. Dark: what no camera filmed. L and R: the two ears. W hears all sides alike,
+Y left and right, Z up and down, X front and back. Head-locked: the sound turns with the head, as in plain headphones.
+</details>`;
 
 function render({ model, el }) {
   const facts = model.get("_facts"), root = document.createElement("div");

@@ -17,11 +17,15 @@ from visage_lite import plots
 from visage_lite.ambisonics import energy_map
 from visage_lite.binaural import binauralise
 from visage_lite.directions import Direction
+from visage_lite.listener import SAMPLE_RATE, hear_kinds, load_listener
 from visage_lite.listening import LONGEST_S
 from visage_lite.media import MediaError, mux, write_foa
 from visage_lite.pipeline import Generated
 from visage_lite.player import FOAPlayer
+from visage_lite.scenes import TOY_KINDS
 from visage_lite.streams import atomic
+
+LOW_HZ = 300.0  # below this both ears hear a source alike but for the time between them
 
 
 @contextmanager
@@ -85,7 +89,8 @@ def write_outputs(generated: Generated, video: str | Path, folder: str | Path) -
     soundfile.write(folder / f"{name}_binaural.wav", stereo.T, rate, subtype="PCM_16")
     fitting, lowered = _fitted(foa)
     copied = mux(video, fitting, rate, folder / f"{name}_spatial.mp4", generated.view.video.start_s)
-    look_around(generated).save_html(folder / f"{name}_player.html", title=Path(video).name)
+    of_toy = f", with the sound of a toy model that knows {len(TOY_KINDS)} drawn things" if is_toy(generated) else ""
+    look_around(generated).save_html(folder / f"{name}_player.html", title=Path(video).name + of_toy)
     picture(generated).savefig(folder / f"{name}_energy.png")
     first = f" (its first {LONGEST_S:.0f} s)" if foa.shape[1] > LONGEST_S * rate else ""
     return {
@@ -103,7 +108,8 @@ def look_around(generated: Generated) -> FOAPlayer:
     Notebook: 00_quickstart.
     """
     view, seconds = generated.view, min(generated.foa.shape[1] / generated.rate, LONGEST_S)
-    sound = {"generated": generated.foa[:, : round(seconds * generated.rate)]}
+    label = "made by the toy model" if is_toy(generated) else "generated"
+    sound = {label: generated.foa[:, : round(seconds * generated.rate)]}
     if view.panorama is None:
         frames = view.frames[: max(1, round(seconds * view.video.rate))]
         return FOAPlayer(sound, generated.rate, view=frames, camera=view.camera, video_rate=view.video.rate)
@@ -137,6 +143,26 @@ def found(generated: Generated) -> str:
         f"sound: from {_degrees(mean)} on average, loudest at {_degrees(peak)}; "
         f"the camera looks to {_degrees(camera)}, {off_deg:.0f} degrees away"
     )
+
+
+def is_toy(generated: Generated) -> bool:
+    """Whether the sound came out of the toy codec, and so of a model that knows drawn things only."""
+    return generated.view.preset.codec.kind == "toy"
+
+
+def character(generated: Generated) -> list[str]:
+    """What the sound is like, in lines: what a toy model plays, and whether it is too low to be placed by level."""
+    said, w = [], np.asarray(generated.foa[0], np.float32)
+    if is_toy(generated) and generated.rate == SAMPLE_RATE and w.any():
+        heard, = hear_kinds(load_listener(), w[None]).kinds
+        known = ", ".join(TOY_KINDS)
+        said.append(f"sound: most like {heard}; the toy model knows {known}, and plays one of them whatever is filmed")
+    power = np.cumsum(np.abs(np.fft.rfft(w)) ** 2)
+    highest_hz = np.searchsorted(power, 0.9 * power[-1]) * generated.rate / len(w)
+    if w.any() and highest_hz < LOW_HZ:
+        said.append(f"sound: low, 90 % of it below {highest_hz:.0f} Hz: its direction is heard by the time between the "
+                    "ears only, hardly by level; use headphones, or look at the player")
+    return said
 
 
 def _degrees(direction: Direction) -> str:

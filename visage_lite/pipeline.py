@@ -206,7 +206,8 @@ def view_notes(view: View) -> list[str]:
     if view.panorama is not None:
         notes = [f"picture: a {preset.fov_deg:g} degree view toward the given direction, out of the {picture} panorama"]
     else:
-        notes = [f"picture: the central {side}x{side} of {picture}, scaled to {size}x{size}"]
+        whole = (video.width, video.height) == (size, size)
+        notes = [] if whole else [f"picture: the central {side}x{side} of {picture}, scaled to {size}x{size}"]
         if 1.9 < video.width / video.height < 2.1:
             notes.append("picture: twice as wide as high; if it is a 360 degree panorama, use the panorama option")
     end_s, frame_s = video.start_s + video.duration_s, 1 / preset.video_rate

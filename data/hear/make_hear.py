@@ -6,7 +6,7 @@ Six parts of five seconds; `python data/hear/make_hear.py` prints how much loude
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
@@ -72,7 +72,7 @@ def parts(models: Models) -> list[Part]:
         Part("Turn your head to the bell: now both ears hear it alike.", bell, bell_foa, to_bell, own[0], still),
         Part("Another silent video: a siren that moves from left to right.", siren, siren_foa, still, own[1], still),
         Part("Follow it with your head, and it stays in front of you.", siren, siren_foa, follow, own[1], still),
-        Part("One picture; the camera is said to look left, then right. The sound goes along.", bird,
+        Part("The same picture twice: we say that the camera looks left, then right. The sound goes along.", bird,
              np.concatenate([left[:, :half], right[:, half:]], axis=1), still,
              [sides[0]] * (frames // 2) + [sides[1]] * (frames // 2), told),
         Part("The siren without directions (mono), and then again with them.", siren,
@@ -99,8 +99,8 @@ class Film:
                                 ([0.015, 0.335, 0.235, 0.522], [0.285, 0.12, 0.68, 0.737], [0.085, 0.1, 0.165, 0.13]))
         self.figure.text(0.1325, 0.275, "the silent video", color=INK, fontsize=10.5, ha="center")
         key = (("○", TRUE, "the thing"), ("●", HEARD, "its sound"), ("□", CAMERA, "what the camera sees"),
-               ("▲", "white", "your nose"))
-        for place, (mark, colour, what) in zip((0.37, 0.48, 0.59, 0.79), key):
+               ("▲", "white", "your nose"), ("■", "#f1605d", "how loud from there"))
+        for place, (mark, colour, what) in zip((0.30, 0.40, 0.50, 0.68, 0.79), key):
             self.figure.text(place, 0.028, mark, color=colour, fontsize=11, ha="right")
             self.figure.text(place + 0.008, 0.03, what, color=INK, fontsize=9.5)
         self.view = view.imshow(np.zeros((224, 224, 3), np.uint8))
@@ -195,7 +195,9 @@ def main() -> None:
         louder = [10 * np.log10(np.sum(half[0] ** 2) / np.sum(half[1] ** 2)) for half in halves]
         print(f"{number * 5:2d} s  left ear {louder[0]:+.1f} dB, then {louder[1]:+.1f} dB  {part.words}", flush=True)
         if number == 2:
-            plt.imsave(FOLDER / "hear.png", frames[-46])
+            words = "A silent video and its camera's direction go in; sound from all around comes out."
+            still = replace(part, words=words)
+            plt.imsave(FOLDER / "hear.png", pictures(still, gain * sound, rate, film)[4])
     joined = soxr.resample(gain * np.concatenate(heard, axis=1).T, rate, SOUND_RATE).T
     write(FOLDER / "hear.mp4", frames, np.clip(joined, -1, 1), SOUND_RATE)
     for name in ("hear.mp4", "hear.png"):
