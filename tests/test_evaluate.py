@@ -399,6 +399,8 @@ def test_the_command_says_what_it_found(truth, made, tmp_path):
     assert "mode as released" in ran.stdout and ListenerEmbedding.name in ran.stdout
     assert re.search(r"CC, over the clip +0\.\d\d \[.*\] +as a single source \d+° off", ran.stdout)
     assert {*FILES, "recipe.json", "report.html", "scores"} == set(os.listdir(out))
+    assert command(made, truth.folder, "-o", out, "--no-report").returncode == 0
+    assert not (out / "report.html").exists(), "an old one would show old numbers"
 
 
 def test_the_command_explains_itself_and_refuses_in_one_line(made, truth, tmp_path):

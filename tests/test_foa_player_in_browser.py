@@ -23,7 +23,8 @@ import visage_lite
 from visage_lite import ambisonics
 from visage_lite.binaural import binauralise, ear_filters
 from visage_lite.directions import Direction
-from visage_lite.player import FOAPlayer
+from visage_lite.player import BINARY, FOAPlayer
+from visage_lite.player import STATE as STATE_TRAITS
 from visage_lite.scenes import make_scene
 
 RATE = 16000
@@ -309,6 +310,47 @@ def test_it_fits_notebook_and_phone_in_light_and_dark(browser, scene_page, name,
     page.screenshot(path=SCREENSHOTS / f"page_{name}.png", full_page=True)
     tab.context.close()
     assert tab.errors == []
+
+
+TWO_VIEWS = """([traits, binary]) => {
+  const bytes = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer), on = [];
+  for (const name of binary) traits[name] = bytes(traits[name]);
+  window.model = {
+    get: (name) => traits[name], save_changes: () => {}, on: (name, call) => on.push([name, call]),
+    off: (name, call) => on.splice(on.findIndex((each) => each[1] === call), 1),
+    set: (name, value) => {
+      if (traits[name] === value) return;
+      traits[name] = value;
+      for (const [each, call] of [...on]) if (each === "change:" + name) call();
+    },
+  };
+  window.leave = [0, 1].map(() => {
+    const el = document.createElement("div");
+    document.body.append(el);
+    return player.render({ model, el });
+  });
+  window.decks = [...document.querySelectorAll(".foa-player")].map((root) => root.player.deck);
+}"""
+
+
+def test_shown_twice_it_sounds_once_and_both_views_agree(tab):
+    two = FOAPlayer({"left": ambisonics.encode(np.tile(NOISE, 8), np.pi / 2, 0.0)}, RATE)
+    rendered(tab, two)
+    tab.page.add_script_tag(content=two._esm + "\nwindow.player = { render };", type="module")
+    tab.page.wait_for_function("'render' in window.player")
+    traits = {name: getattr(two, name) for name in STATE_TRAITS} | {
+        name: base64.b64encode(getattr(two, name)).decode() for name in BINARY}
+    tab.page.evaluate(TWO_VIEWS, [traits, list(BINARY)])
+    tab.page.mouse.click(5, 5)  # a browser plays no sound before a click
+    tab.page.locator(".fp-play").nth(1).click()
+    tab.page.wait_for_function("decks[0].position() > 0.6 && decks[1].position() > 0.3")
+    assert tab.page.evaluate("decks.map((deck) => deck.voices.length)") == [1, 0], "the second is silent"
+    tab.page.locator(".fp-seek").nth(1).fill("1.5")
+    assert tab.page.evaluate("Math.abs(decks[0].position() - 1.5) < 0.2"), "but its controls work"
+    tab.page.evaluate("leave[0]()")
+    assert not tab.page.evaluate("model.get('playing')"), "with the first view the sound goes"
+    tab.page.locator(".fp-play").nth(1).click()
+    tab.page.wait_for_function("decks[1].voices.length === 1 && model.get('playing')")
 
 
 def test_in_an_exported_notebook_it_lives_in_a_frame(tab, tmp_path):

@@ -75,6 +75,7 @@ def evaluate(
         found = evaluation_results.evaluate_folders(
             pairs, (generated, truth), out, listener, compare, options, workers, sys.stderr.isatty()
         )
+        (out / "report.html").unlink(missing_ok=True)  # of an earlier run, whose numbers it would show
         if report:
             write_report(out / "report.html", found, pairs, clips_in_report)
     for line in found.lines:

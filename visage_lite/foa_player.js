@@ -1,6 +1,7 @@
 // The controls of the 360 degree player. Python puts foa_sound.js and foa_picture.js before it: together one ES module.
 
 const FLOOR_DB = -54;  // the empty end of a meter
+const VIEWS = new WeakMap();  // the views of each player: where it is shown twice, the first one sounds
 const wrap = (angle) => Math.atan2(Math.sin(angle), Math.cos(angle));
 const degrees = (angle) => Math.round(angle * 180 / Math.PI);
 
@@ -31,6 +32,8 @@ function render({ model, el }) {
   const deck = new Deck(facts, typed(Int16Array, model.get("_pcm")), typed(Float32Array, model.get("_filters")));
   const stage = new Stage(facts, typed(Uint8Array, model.get("_pictures")), typed(Float32Array, model.get("_fields")),
     find("picture"), find("marks"), find("compass"));
+  const views = VIEWS.get(facts) || VIEWS.set(facts, []).get(facts), sounds = () => views[0] === root;
+  views.push(root);
   const set = (values) => { for (const name in values) model.set(name, values[name]); model.save_changes(); };
   let drawing = 0, told = model.get("time_s"), moving = null;
   deck.offset = told;
@@ -92,6 +95,7 @@ function render({ model, el }) {
     "change:looping": () => { deck.repeat(model.get("looping")); show(); },
     "change:time_s": () => { if (model.get("time_s") !== told) deck.seek(told = model.get("time_s")); stir(); },
     "change:playing": async () => {
+      if (!sounds()) return show();
       if (!model.get("playing")) {
         deck.pause();
         set({ time_s: told = deck.position() });
@@ -153,6 +157,8 @@ function render({ model, el }) {
   root.player = { deck, stage };  // for the tests, and for whoever looks inside
   return () => {
     for (const name in on) model.off(name, on[name]);
+    if (sounds() && model.get("playing")) set({ playing: false });
+    views.splice(views.indexOf(root), 1);
     resized.disconnect();
     cancelAnimationFrame(drawing);
     if (deck.context) deck.context.close();
