@@ -2,7 +2,8 @@
 
 `build_site` writes the sources into a temporary folder beside the site, lets Sphinx make pages of them, and puts the
 finished folder in the site's place: what is there is always whole. README is the first page as it stands. Where it has
-the line `<!-- player -->` the site has a 360 degree player, and where it has `<!-- video FILE -->`, the video.
+the line `<!-- player -->` the site has a 360 degree player, where it has `<!-- video FILE -->`, the video, and where it
+has `<!-- download -->`, the whole repository as a zip file.
 """
 
 from __future__ import annotations
@@ -16,17 +17,21 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import nbformat
 from site_cells import SiteError, header, player_frame, source_of
 
 SETTINGS = Path(__file__).resolve().parent / "site"
-PLAYER = "<!-- player -->"
+PLAYER, DOWNLOAD = "<!-- player -->", "<!-- download -->"
 VIDEO = re.compile(r"^<!-- video (\S+) -->$", re.M)
 LINK = re.compile(r"(```.*?```)|(!?\[[^\]]*\])\(([^)\s#]+)(#[^)\s]*)?\)", re.S)
 UNUSED = (".buildinfo", "objects.inv", "_static/**/*.map")  # nothing of the site asks for these
-SEED, KIND = 305, "siren"  # of the first page's player: it passes from the right to the left, and the model follows
+SEED, KIND = 709, "siren"  # of the first page's player: the siren of the picture above it (data/hear)
+PITCH = -0.5  # radians, of the head at the start: that siren passes below the horizon
+IGNORED = set(".git .venv build cache out __pycache__ .ipynb_checkpoints .pytest_cache .ruff_cache".split())
+ENDINGS = (".egg-info", ".tmp", ".pyc")
 
 
 # --- what need not be made again ---
@@ -79,12 +84,39 @@ def first_player(path: Path, root: Path) -> Path:
         sounds = {"made by the toy model": made.foa, "true sound": scene.foa(made.rate)}
         player = FOAPlayer(sounds, made.rate, panorama=scene.panorama(), video_rate=scene.video_rate,
                            truth=scene.sources[0].vectors(scene.frame_times()))
-        player.yaw, player.pitch = scene.camera.azimuth, scene.camera.elevation
-        player.save_html(page, f"A {KIND} passes from right to left: press play, drag to look around")
+        player.yaw, player.pitch = 0.0, PITCH
+        player.save_html(page, f"A {KIND} passes from left to right: press play, drag to look around")
         return written(path, f"{page.read_text(encoding='utf-8')}<!-- made from {made_from} -->\n")
     finally:
         for left in (video, page):
             left.unlink(missing_ok=True)
+
+
+# --- the repository, to take along ---
+
+
+def followed(root: Path) -> list[Path]:
+    """The files of the repository: what git follows or, outside a checkout, all but what git would ignore."""
+    if shutil.which("git"):
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True)
+        if listed.returncode == 0 and listed.stdout:
+            return [root / name for name in sorted(listed.stdout.split("\0")) if name and (root / name).is_file()]
+    found = []
+    for folder, inner, names in os.walk(root):
+        here = Path(folder)
+        inner[:] = [name for name in inner if name not in IGNORED and not name.endswith(ENDINGS)
+                    and not (here / name / "pyvenv.cfg").is_file()]
+        found += [here / name for name in names if name not in IGNORED and not name.endswith(ENDINGS)]
+    return sorted(found)
+
+
+def packed(root: Path, path: Path) -> int:
+    """Writes a zip file of the repository, in a folder `visage_lite`, with the files' modes; its size in bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as pack:
+        for file in followed(root):
+            pack.write(file, f"visage_lite/{file.relative_to(root).as_posix()}")
+    return path.stat().st_size
 
 
 # --- pages from README ---
@@ -117,7 +149,7 @@ def page_of(text_file: Path, root: Path, sources: Path) -> str:
 
 
 def first_page(root: Path, sources: Path, player: Path, titles: dict[str, str]) -> str:
-    """README with its player and videos in place, and the list of pages that makes the navigation.
+    """README with its player, videos and download in place, and the list of pages that makes the navigation.
 
     Raises: SiteError if the place for the player, or a video, is missing.
     """
@@ -134,6 +166,10 @@ def first_page(root: Path, sources: Path, player: Path, titles: dict[str, str]) 
     if text.count(PLAYER) != 1:
         raise SiteError(f"README.md: the line {PLAYER} must stand once, where the site's first player goes")
     text = VIDEO.sub(video, text.replace(PLAYER, player_frame(player.read_text(encoding="utf-8"), files)))
+    if DOWNLOAD in text:
+        address = "_downloads/visage_lite.zip"
+        link = f'<a href="{address}">the repository</a> ({packed(root, files / address) / 1e6:.0f} MB)'
+        text = text.replace(DOWNLOAD, f"Download {link}, unpack it, and open a terminal in its folder.")
     entries = "\n".join(f"{title} <{name}>" for name, title in titles.items())
     contents = "```{{toctree}}\n:hidden:\n:caption: {}\n\n{}\n```\n"
     data = contents.format("Data", "Data and toy models <data>")

@@ -4,7 +4,10 @@ import base64
 import importlib
 import json
 import re
+import shutil
+import subprocess
 import threading
+import zipfile
 from functools import partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from test_foa_player_in_browser import SCREENSHOTS, Tab, browser  # noqa: F401
+from test_repository import committed
 
 from visage_lite.exercises import EXERCISES
 
@@ -80,6 +84,7 @@ def test_the_pages_are_those_of_the_navigation(read):
         assert {f"{other}.html" for other in STAGES} - links <= {f"{name}.html"}, "every page leads to every notebook"
     assert {"#two-commands", "data.html"} <= set(read["index"].links)
     assert "index.html#two-commands" in read["02_ambisonics"].links, "and to the sections of the first page"
+    assert ">On the first page</span>" in read["02_ambisonics"].source
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -133,6 +138,25 @@ def test_the_first_page_has_its_player_and_its_sections(read):
     assert page.source.index("<iframe") < page.source.index('<section id="two-commands">')
     for words in ("ViSAGe", "make tutorial", "visage-lite generate video.mp4"):
         assert words in re.sub(r"<[^>]+>", "", page.source)
+
+
+def test_the_site_carries_the_repository(read, site, tmp_path):
+    file = site / "_downloads" / "visage_lite.zip"
+    words = " ".join("".join(read["index"].words).split())
+    size = f"({file.stat().st_size / 1e6:.0f} MB)"
+    assert f"Download the repository {size}, unpack it, and open a terminal in its folder." in words
+    assert "_downloads/visage_lite.zip" in read["index"].links
+    with zipfile.ZipFile(file) as pack:
+        names = set(pack.namelist())
+        assert names == {f"visage_lite/{path.relative_to(ROOT).as_posix()}" for path in committed()}
+        assert pack.getinfo("visage_lite/.ci/run").external_attr >> 16 & 0o111, "what can be run stays so"
+        pack.extractall(tmp_path)
+    asked = ["README.md", "Makefile", "data/toy/model.safetensors", *(f"notebooks/{name}.ipynb" for name in STAGES)]
+    assert {f"visage_lite/{name}" for name in asked} <= names
+    assert [name for name in names if {".git", "build", ".venv"} & set(name.split("/"))] == []
+    if shutil.which("make"):
+        done = subprocess.run(["make", "-n", "tutorial"], cwd=tmp_path / "visage_lite", capture_output=True, text=True)
+        assert done.returncode == 0 and "notebooks/build.py tutorial" in done.stdout, done.stderr
 
 
 # Without a network
@@ -195,7 +219,8 @@ def test_the_search_finds_each_notebook(site, name, word):
 
 def test_the_site_is_light_and_leaves_nothing_beside_it(site):
     assert {path.name: path.stat().st_size for path in site.glob("*.html") if path.stat().st_size > 1_000_000} == {}
-    assert sum(path.stat().st_size for path in site.rglob("*") if path.is_file()) < 60_000_000
+    sizes = {path.name: path.stat().st_size for path in site.rglob("*") if path.is_file()}
+    assert sum(size for name, size in sizes.items() if name != "visage_lite.zip") < 60_000_000
     assert list(site.parent.glob("*.tmp")) == list(site.parent.glob(".*.tmp")) == []
 
 
@@ -242,6 +267,11 @@ class Reader(Tab):
         outside = [url for url in self.loaded if not url.startswith((self.address, "blob:", "data:"))]
         self.context.close()
         return outside + self.errors
+
+    def cut(self, of):
+        """How many of the boxes hide something at their side."""
+        wide = "boxes => boxes.filter((box) => box.scrollWidth > box.clientWidth + 1).length"
+        return self.page.locator(of).evaluate_all(wide)
 
     def fits(self):
         return self.page.evaluate("document.documentElement.scrollWidth") <= self.width
@@ -298,6 +328,52 @@ def test_the_search_finds_azimuth(browser, address):  # noqa: F811
     found = tab.page.locator("#search-results li a").evaluate_all("links => links.map((link) => link.href)")
     assert any("02_ambisonics.html" in link for link in found)
     tab.page.wait_for_function("!document.querySelector('#search-progress')?.innerText.includes('...')")
+    assert tab.close() == []
+
+
+def test_the_search_finds_a_section_and_lands_where_the_word_is(browser, address):  # noqa: F811
+    tab = Reader(browser, address)
+    page = tab.page
+    page.goto(f"{address}/search.html?q=energy map")
+    place = "02_ambisonics.html#where-is-it-loud-the-energy-map"
+    page.locator(f'#search-results li a[href="{place}"]').wait_for()
+    page.goto(f"{address}/search.html?q=recording")
+    page.locator('#search-results li a[href="02_ambisonics.html"]').click()
+    page.locator(".bd-article .highlighted").first.wait_for()
+    page.wait_for_function("scrollY > 100")
+    assert "recording" in page.locator(".bd-article .highlighted").first.inner_text().lower()
+    assert tab.close() == []
+
+
+@pytest.mark.parametrize("name, of", [("02_ambisonics", "div.cell_input"), ("index", "#two-commands div.highlight")])
+def test_code_is_copied(browser, address, name, of):  # noqa: F811
+    tab = Reader(browser, address)
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = tab.read(name)
+    box = page.locator(of).first
+    box.hover()
+    box.locator("button.copybtn").click()
+    page.locator("button.copybtn.success").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()").strip() == box.locator("pre").inner_text().strip()
+    assert page.locator("div.cell_output button.copybtn").count() == 0, "what was computed needs no button"
+    assert tab.close() == []
+
+
+def test_code_fits_the_width_of_a_page(browser, address):  # noqa: F811
+    tab = Reader(browser, address)
+    tab.read("02_ambisonics")
+    one = "pre => { const s = document.createElement('span'); s.textContent = '0'.repeat(100); pre.append(s); "
+    character = tab.page.locator("div.cell_input pre").first.evaluate(one + "return s.offsetWidth / 100 }")
+    style = "pre => pre.clientWidth - 2 * parseFloat(getComputedStyle(pre).paddingLeft)"
+    assert tab.page.locator("div.cell_input pre").nth(1).evaluate(style) >= 112 * character
+    assert tab.close() == []
+    tab = Reader(browser, address, 390)
+    page = tab.read("index")
+    assert tab.cut(".bd-article pre") == 0, "commands go on in the next line"
+    page.evaluate("scrollTo(0, 3000)")
+    page.evaluate("scrollBy(0, -200)")
+    page.wait_for_timeout(200)
+    assert not page.locator("#pst-back-to-top").is_visible(), "it would lie over the words"
     assert tab.close() == []
 
 

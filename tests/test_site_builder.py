@@ -6,15 +6,19 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from html import escape
 from pathlib import Path
 
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, writes
 from test_repository import body_lines, functions
 from test_site import Page
 
+from visage_lite.directions import unit_vector
 from visage_lite.player import players
+from visage_lite.scenes import make_scene
 
 ROOT = Path(__file__).resolve().parent.parent
 cells, pages = (importlib.import_module(name) for name in ("site_cells", "site_pages"))
@@ -112,6 +116,31 @@ def test_pictures_videos_and_files_of_the_readme_come_along(tmp_path):
     assert (site / picture).read_bytes() == b"bytes of notebooks/pictures/hear.png"
     assert {"99_try.html", "data.html#data"} <= set(page.links) and "four" in "".join(page.words)
     assert [link for link in page.links if link.endswith("99_try.py")]
+
+
+def test_outside_a_checkout_the_zip_holds_all_but_what_is_made_here(tmp_path):
+    kept = ("notes.txt", "notebooks/build.py", ".ci/run")
+    made = ("build/a", ".venv/a", "other/pyvenv.cfg", "other/a", "data/cache/a", "x.egg-info/a", "__pycache__/a.pyc",
+            "out/a", "a.tmp", ".git")
+    for name in kept + made:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / ".ci" / "run").chmod(0o755)
+    site = built(tmp_path, readme=README + "\n<!-- download -->\n")
+    with zipfile.ZipFile(site / "_downloads" / "visage_lite.zip") as pack:
+        names = {name.removeprefix("visage_lite/") for name in pack.namelist()}
+        assert [pack.getinfo(f"visage_lite/{name}").external_attr >> 16 & 0o111 for name in kept] == [0, 0, 0o111]
+    project = {"README.md", "data/README.md", "notebooks/99_try.ipynb", "notebooks/solutions/99_try.py", "player.html"}
+    assert names == {*kept, *project}
+    assert "_downloads/visage_lite.zip" in Page(site / "index.html").links
+
+
+def test_the_first_player_shows_the_siren_pass_from_left_to_right():
+    scene = make_scene(pages.SEED, kind=pages.KIND, moving=True)
+    seen = scene.sources[0].vectors(scene.frame_times())
+    assert seen[0, 1] > 0.3 and seen[-1, 1] < -0.3, "left is positive"
+    ahead = unit_vector(0.0, pages.PITCH)
+    assert np.degrees(np.arccos(seen @ ahead)).max() < 35, "in view, and the head is straight"
 
 
 @pytest.mark.parametrize("readme, message", [

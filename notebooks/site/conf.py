@@ -11,7 +11,7 @@ FACTS = json.loads((Path(__file__).parent / "facts.json").read_text(encoding="ut
 
 project, html_title = "visage_lite", "visage_lite, a tutorial"
 language = "en"
-extensions = ["myst_nb"]
+extensions = ["myst_nb", "sphinx_copybutton"]
 exclude_patterns = ["files", "notebooks", "facts.json"]
 root_doc = "index"
 highlight_language = "none"
@@ -22,6 +22,8 @@ nb_merge_streams = True
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_dmath_double_inline = True
 myst_heading_anchors = 3
+
+copybutton_selector = ".cell_input pre, .solution pre, .bd-article div.highlight pre:not(.cell_output *)"
 
 html_theme = "sphinx_book_theme"
 html_static_path = ["static"]
