@@ -169,7 +169,7 @@ def first_page(root: Path, sources: Path, player: Path, titles: dict[str, str]) 
     if DOWNLOAD in text:
         address = "_downloads/visage_lite.zip"
         link = f'<a href="{address}">the repository</a> ({packed(root, files / address) / 1e6:.0f} MB)'
-        text = text.replace(DOWNLOAD, f"Download {link}, unpack it, and open a terminal in its folder.")
+        text = text.replace(DOWNLOAD, f"Download {link} and unpack it.")
     entries = "\n".join(f"{title} <{name}>" for name, title in titles.items())
     contents = "```{{toctree}}\n:hidden:\n:caption: {}\n\n{}\n```\n"
     data = contents.format("Data", "Data and toy models <data>")

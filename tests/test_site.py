@@ -144,7 +144,7 @@ def test_the_site_carries_the_repository(read, site, tmp_path):
     file = site / "_downloads" / "visage_lite.zip"
     words = " ".join("".join(read["index"].words).split())
     size = f"({file.stat().st_size / 1e6:.0f} MB)"
-    assert f"Download the repository {size}, unpack it, and open a terminal in its folder." in words
+    assert f"Download the repository {size} and unpack it." in words
     assert "_downloads/visage_lite.zip" in read["index"].links
     with zipfile.ZipFile(file) as pack:
         names = set(pack.namelist())
