@@ -44,3 +44,4 @@ $(READY): pyproject.toml Makefile | $(PY)
 	@$(PY) -m pip install "pip>=23.1" && $(PY) -m pip install -e ".[eval,cluster,download,site,test]" && $(PY) -m pip install --no-deps $(NO_DEPS) \
 		|| { echo "The set-up did not finish. What was downloaded is kept: run the same command again to go on."; exit 1; }
 	@touch $@
+	@echo "Ready. Your own video: $(VENV)/bin/visage-lite generate video.mp4 --azimuth 0 -o out"

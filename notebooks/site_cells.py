@@ -25,7 +25,7 @@ SOUND = re.compile(r'\b(?:preload="\w+" )?src="data:audio/wav;base64,([A-Za-z0-9
 CHECK = re.compile(r'^check\("(\w+)"', re.M)
 # A page inside a page: it takes the theme of the page around it, and says how tall it is. From disk the two may not
 # look into each other, but they may send messages.
-TALK = """<style>:root { background: none } body { padding: 0; max-width: none }</style>
+TALK = """<style>:root { background: none; overflow: hidden } body { padding: 0; max-width: none }</style>
 <script>
 addEventListener("message", (event) => {
   if (event.source === parent && event.data.theme) document.documentElement.style.colorScheme = event.data.theme;

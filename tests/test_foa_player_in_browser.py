@@ -229,6 +229,11 @@ def test_a_switch_of_clips_keeps_the_head_and_the_time(tab, scene_page):
 def test_play_pause_seek_loop_and_the_end(tab, scene_page):
     page = tab.open(scene_page)
     page.locator(".fp-play").click()
+    page.keyboard.press("ArrowLeft")  # the button has the focus now, and the arrows still turn the head
+    assert tab.get("yaw") == pytest.approx(np.radians(5))
+    page.locator(".fp-seek").focus()
+    page.keyboard.press("ArrowRight")  # here it is time that moves
+    assert tab.get("yaw") == pytest.approx(np.radians(5))
     page.wait_for_function(f"{MODEL}.get('time_s') > 0.25")
     page.wait_for_function(f"Math.max(...{STATE}.deck.levels()) > -40", timeout=5000)
     page.locator(".fp-play").click()

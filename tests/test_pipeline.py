@@ -226,15 +226,15 @@ def test_folders_that_cannot_be_made(tmp_path):
             pytest.fail("the folder was yielded")
 
 
-@pytest.mark.parametrize("degrees", [(61, 21), (-119, -33), (179, 1)])
-def test_the_line_on_where_the_sound_comes_from(small, degrees):
+@pytest.mark.parametrize("degrees, side", [((61, 21), " (left)"), ((-119, -33), " (right)"), ((0, 1), "")])
+def test_the_line_on_where_the_sound_comes_from(small, degrees, side):
     source = Direction.from_degrees(*degrees)
     foa = encode(np.random.default_rng(0).normal(size=16000), source.azimuth, source.elevation)
     peak = outputs.loudest(foa)
     assert np.degrees(peak.angle_to(source)) < 1.5
     view = pipeline.View(np.zeros((4, 8, 8, 3), np.uint8), source, None, None, small.preset)
     line = outputs.found(pipeline.Generated(foa, 16000, view, np.zeros((4, 49)), ()))
-    assert f"azimuth {degrees[0]:+d} elevation {degrees[1]:+d} on average" in line and "0 degrees away" in line
+    assert f"azimuth {degrees[0]:+d}{side} elevation {degrees[1]:+d} on average" in line and "0 degrees away" in line
     silent = pipeline.Generated(np.zeros((4, 10)), 16000, view, np.zeros((4, 49)), ())
     assert silent.direction is None and "no direction" in outputs.found(silent)
 

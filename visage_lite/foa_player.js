@@ -139,12 +139,12 @@ function render({ model, el }) {
     moving = [event.clientX, event.clientY];
   };
   area.onpointerup = area.onpointercancel = () => { moving = null; stir(); };
-  area.onkeydown = (event) => {
-    const step = Math.PI / 36, { key } = event;
+  root.onkeydown = (event) => {  // arrows everywhere but on the time, which has its own; space where no button has it
+    const step = Math.PI / 36, { key } = event, there = event.target === area;
     const moves = { ArrowLeft: [step, 0], ArrowRight: [-step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] };
-    if (moves[key]) turn(...moves[key]);
-    else if (key === " ") find("play").click();
-    else if (key === "Home") find("front").click();
+    if (moves[key] && event.target !== find("seek")) turn(...moves[key]);
+    else if (key === " " && there) find("play").click();
+    else if (key === "Home" && there) find("front").click();
     else return;
     event.preventDefault();
   };

@@ -166,7 +166,9 @@ def character(generated: Generated) -> list[str]:
 
 
 def _degrees(direction: Direction) -> str:
-    return f"azimuth {direction.azimuth_deg:+.0f} elevation {direction.elevation_deg:+.0f}"
+    azimuth_deg = round(direction.azimuth_deg)
+    side = f" ({'left' if azimuth_deg > 0 else 'right'})" if 0 < abs(azimuth_deg) < 180 else ""
+    return f"azimuth {azimuth_deg:+d}{side} elevation {direction.elevation_deg:+.0f}"
 
 
 def picture(generated: Generated) -> Figure:
@@ -183,7 +185,7 @@ def picture(generated: Generated) -> Figure:
     plots.energy_over_view(view.frames[middle], generated.energy_map[middle], ax=places["seen"])
     plots.energy_over_view(view.frames[middle], levels, view.camera, view.preset.fov_deg, ax=places["heard"])
     plots.energy_map(levels, ax=places["sphere"], direction=view.camera, panorama=view.panorama)
-    places["seen"].set_title("in: the silent video, and what stands out in it", fontsize=9)
+    places["seen"].set_title("in: the silent video, and what stands out in it (need not sound)", fontsize=9)
     places["heard"].set_title("out: where the sound comes from, as the camera sees it", fontsize=9)
     places["heard"].set_ylabel("")
     places["sphere"].set_title("out: the sound all around (ring: where the camera looks)", fontsize=9)

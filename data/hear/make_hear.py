@@ -99,10 +99,13 @@ class Film:
                                 ([0.015, 0.335, 0.235, 0.522], [0.285, 0.12, 0.68, 0.737], [0.085, 0.1, 0.165, 0.13]))
         self.figure.text(0.1325, 0.275, "the silent video", color=INK, fontsize=10.5, ha="center")
         key = (("○", TRUE, "the thing"), ("●", HEARD, "its sound"), ("□", CAMERA, "what the camera sees"),
-               ("▲", "white", "your nose"), ("■", "#f1605d", "how loud from there"))
+               ("▲", "white", "your nose"), ("", "white", "how loud from there"))
         for place, (mark, colour, what) in zip((0.30, 0.40, 0.50, 0.68, 0.79), key):
             self.figure.text(place, 0.028, mark, color=colour, fontsize=11, ha="right")
             self.figure.text(place + 0.008, 0.03, what, color=INK, fontsize=9.5)
+        glow = self.figure.add_axes([0.755, 0.028, 0.032, 0.03])
+        glow.imshow(np.linspace(0, 1, 32)[None], cmap="magma", aspect="auto")
+        glow.set_axis_off()
         self.view = view.imshow(np.zeros((224, 224, 3), np.uint8))
         extent = (180, -180, -90, 90)
         self.sphere = sphere.imshow(np.zeros((256, 512, 3), np.uint8), extent=extent, aspect="auto")
