@@ -82,7 +82,7 @@ def evaluate_folders(
     Notebook: 06_evaluation.
     """
     out, options = Path(out), {"mode": "corrected", "seed": 0, "split": None, "limit": None} | (options or {})
-    _check_compare(compare, (*folders, out), embedding, options)
+    other = _opened(compare, (*folders, out), embedding, options)
     about = dict(zip(("generated", "truth"), (str(Path(folder).resolve()) for folder in folders)))
     evaluated = _scored(pairs, out, embedding, about, workers, progress)
     clips = tables.clip_table(evaluated)
@@ -92,9 +92,9 @@ def evaluate_folders(
     lines = tables.lines(summary, semantic, clips, bad, options["mode"])
     lines += [*_bad_lines(bad), *_no_camera(clips, semantic), *pairs.notes, *_copies(clips)]
     differences = None
-    if compare is not None:
-        where = (Path(compare), folders[1], out)
-        other = _other(where, embedding, options, workers, progress)
+    if other is not None:
+        if isinstance(other, Pairs):
+            other = _score_other(other, (compare, folders[1], out), embedding, workers, progress)
         differences, said = _compared(evaluated, other, Path(compare).name, options)
         lines += said
     recipe = _recipe(evaluated, folders[0], options, compare, len(bad))
@@ -103,26 +103,24 @@ def evaluate_folders(
     return Results(clips, summary, semantic, differences, bad, recipe, lines, [*names, "recipe.json"])
 
 
-def _check_compare(
+def _opened(
     compare: str | Path | None, ours: tuple[Path, Path, Path], embedding: Embedding | None, options: dict
-) -> None:
-    """Refuse before hours of work what could not be compared after them. `ours`: generated, truth and results."""
+) -> Evaluated | Pairs | None:
+    """What is compared with: a system's scores, or its sounds, still to be scored. None without one.
+
+    What could not be compared is refused here, before hours of work. `ours`: generated, truth and results.
+    """
     if compare is None:
-        return
+        return None
     what = "give the folder of another system's sounds, or of its results"
     if not Path(compare).is_dir():
         raise ValueError(f"--compare {compare} is no folder: {what}")
     for folder, name in zip(ours, ("GENERATED itself", "TRUTH", "the folder of these results")):
         if Path(compare).resolve() == Path(folder).resolve():
             raise ValueError(f"--compare {compare} is {name}: {what}")
-    if _is_results(Path(compare)):
-        read_evaluated(compare, embedding)
-    else:
-        pair_folders(compare, ours[1], options["split"], options["limit"])
-
-
-def _is_results(folder: Path) -> bool:
-    return (folder / "recipe.json").is_file() and (folder / "scores").is_dir()
+    if (Path(compare) / "recipe.json").is_file() and (Path(compare) / "scores").is_dir():
+        return read_evaluated(compare, embedding)
+    return pair_folders(compare, ours[1], options["split"], options["limit"])
 
 
 def _scored(
@@ -190,15 +188,15 @@ def _bad_lines(bad: pd.DataFrame) -> list[str]:
     return said
 
 
-def _other(
-    where: tuple[Path, Path, Path], embedding: Embedding | None, options: dict, workers: int | None, progress: bool
+def _score_other(
+    pairs: Pairs, where: tuple[Path, Path, Path], embedding: Embedding | None, workers: int | None, progress: bool
 ) -> Evaluated:
-    """The scores of the system to compare with: read, or computed into a folder inside `out`."""
-    compare, truth, out = where
-    if _is_results(compare):
-        return read_evaluated(compare, embedding)
-    pairs = pair_folders(compare, truth, options["split"], options["limit"])
-    about = {"generated": str(compare.resolve()), "truth": str(Path(truth).resolve())}
+    """The scores of the system to compare with, computed into a folder inside that of the results.
+
+    `where`: its folder, truth and results.
+    """
+    compare, truth, out = map(Path, where)
+    about = {"generated": str(compare.resolve()), "truth": str(truth.resolve())}
     key = hashlib.sha256(about["generated"].encode()).hexdigest()[:8]
     return _scored(pairs, out / f"compared_{key}", embedding, about, workers, progress)
 
