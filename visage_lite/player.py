@@ -128,18 +128,16 @@ class FOAPlayer(anywidget.AnyWidget):
         plt.close(ax.figure)
         return buffer.getvalue()
 
-    def _static(self, still: bytes) -> str:
-        """The picture and stereo players, head straight, for places where no JavaScript runs."""
-        picture = base64.b64encode(still).decode()
+    def _static(self, picture: str) -> str:
+        """The picture (PNG in base64) and stereo players, head straight, for places where no JavaScript runs."""
         sound = players(self._sounds, self._facts["rate"], gain=self.gain).html
         return f'<img alt="{escape(repr(self))}" src="data:image/png;base64,{picture}">{sound}'
 
     def _repr_mimebundle_(self, **named: object) -> tuple[dict, dict]:
         data, metadata = super()._repr_mimebundle_(**named)
-        still = self.still
-        parts = {"STATIC": self._static(still), "TITLE": escape(repr(self)), "PAGE": escape(self._page("", still))}
-        picture, html = base64.b64encode(still).decode(), _filled(FRAME, parts)
-        return {**data, "text/plain": repr(self), "image/png": picture, "text/html": html}, metadata
+        picture = base64.b64encode(self.still).decode()
+        parts = {"STATIC": self._static(picture), "TITLE": escape(repr(self)), "PAGE": escape(self._page("", picture))}
+        return {**data, "text/plain": repr(self), "image/png": picture, "text/html": _filled(FRAME, parts)}, metadata
 
     def save_html(self, path: str | Path, title: str = "Look around") -> None:
         """Writes one page that works from disk and loads nothing: the player as it is now, at rest.
@@ -148,14 +146,14 @@ class FOAPlayer(anywidget.AnyWidget):
         Raises: MediaError if the folder cannot be written.
         Notebook: 02_ambisonics.
         """
+        page = self._page(title, base64.b64encode(self.still).decode())
         with atomic(path) as temporary:
-            temporary.write_text(self._page(title, self.still), encoding="utf-8")
+            temporary.write_text(page, encoding="utf-8")
 
-    def _page(self, title: str, still: bytes) -> str:
+    def _page(self, title: str, picture: str) -> str:
         """One page with everything in it; without a title, for a frame inside another page."""
         traits = {name: getattr(self, name) for name in STATE} | {"playing": False}
         traits |= {name: base64.b64encode(getattr(self, name)).decode() for name in BINARY}
-        picture = base64.b64encode(still).decode()
         parts = {
             "TITLE": escape(title), "CSS": self._css, "MODULE": self._esm,
             "STATE": json.dumps({"traits": traits, "binary": BINARY}).replace("</", "<\\/"),
