@@ -178,9 +178,7 @@ def refresh(paths: list[Path]) -> None:
         if len(text.encode()) > LARGEST_BYTES:
             size, most = len(text.encode()) // 1000, LARGEST_BYTES // 1000
             raise NotebookError(f"{path.name}: {size} kB, over {most} kB: draw smaller or fewer pictures")
-        part = path.with_suffix(".ipynb.tmp")
-        part.write_text(text + "\n", encoding="utf-8")
-        part.replace(path)
+        written(path, text + "\n")
 
 
 # --- the site ---

@@ -1,8 +1,8 @@
 """An executed notebook as a source of the site: clean outputs, sounds and players in files of their own, solutions.
 
 A page with its sounds inside weighs megabytes before its first word is shown. So every sound becomes a WAV file, and
-everything that brings a script of its own (the 360 degree player, the slider that turns the head) becomes a small page
-in an iframe, loaded when it comes into view.
+every 360 degree player, which brings a script of its own, becomes a small page in an iframe, loaded when it comes into
+view.
 """
 
 from __future__ import annotations
@@ -34,9 +34,6 @@ new ResizeObserver(() => {
   parent.postMessage({ playerHeight: document.documentElement.offsetHeight }, "*");
 }).observe(document.documentElement);
 </script>
-"""
-SMALL_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>player</title>
-<style>:root { color-scheme: light dark } body { margin: 0; font: 15px/1.5 system-ui, sans-serif }</style>
 """
 
 
@@ -95,17 +92,13 @@ def lighter(text: str, files: Path) -> str:
 
     text = STAND_IN.sub(r"<noscript>\1</noscript>", text)
     text = PLAYER_FRAME.sub(lambda found: player_frame(html.unescape(found[1] or found[2]), files), text)
-    if "<script" in text:
-        return player_frame(SMALL_PAGE + text, files, height=210)
     return SOUND.sub(sound, text)
 
 
-def player_frame(page: str, files: Path, height: int = 660) -> str:
-    """The iframe that shows a page, which is written into `files`/_players with a script to talk to the one around.
-
-    Args: height: pixels, until the page inside has said how tall it is.
-    """
-    address, style = _kept((page + TALK).encode(), files, "_players", "html"), f"height: {height}px"
+def player_frame(page: str, files: Path) -> str:
+    """The iframe that shows a page, which is written into `files`/_players with a script to talk to the one around."""
+    address = _kept((page + TALK).encode(), files, "_players", "html")
+    style = "height: 660px"  # until the page inside has said how tall it is
     return f'<iframe class="foa-player-page" src="{address}" style="{style}" loading="lazy" title="player"></iframe>'
 
 

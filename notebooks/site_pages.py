@@ -16,12 +16,15 @@ import secrets
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from pathlib import Path
 
 import nbformat
 from site_cells import SiteError, header, player_frame, source_of
+
+from visage_lite.streams import atomic
 
 SETTINGS = Path(__file__).resolve().parent / "site"
 PLAYER, DOWNLOAD = "<!-- player -->", "<!-- download -->"
@@ -54,9 +57,8 @@ def digest(notebook: Path | None, root: Path) -> str:
 def written(path: Path, text: str) -> Path:
     """Writes a text whole or not at all; the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return path
 
 
@@ -76,9 +78,8 @@ def first_player(path: Path, root: Path) -> Path:
     from visage_lite.scenes import make_scene
 
     scene = make_scene(SEED, kind=KIND, moving=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    video, page = (path.with_name(f".{secrets.token_hex(4)}.{ending}") for ending in ("mp4", "tmp"))
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        video, page = Path(folder) / "scene.mp4", Path(folder) / "player.html"
         media.write_video(video, scene.view(), scene.video_rate)
         made = video_to_ambisonics(video, scene.camera, load_models("toy"), seed=0)
         sounds = {"made by the toy model": made.foa, "true sound": scene.foa(made.rate)}
@@ -87,9 +88,6 @@ def first_player(path: Path, root: Path) -> Path:
         player.yaw, player.pitch = 0.0, PITCH
         player.save_html(page, f"A {KIND} passes from left to right: press play, drag to look around")
         return written(path, f"{page.read_text(encoding='utf-8')}<!-- made from {made_from} -->\n")
-    finally:
-        for left in (video, page):
-            left.unlink(missing_ok=True)
 
 
 # --- the repository, to take along ---

@@ -308,7 +308,7 @@ def test_the_first_page_and_a_notebook_are_alive(browser, address, width, scheme
     summary.click()
     assert code.is_visible() and "def encoding_gains" in code.inner_text() and tab.fits()
     page.locator("iframe.foa-player-page").first.scroll_into_view_if_needed()
-    page.frame_locator("iframe.foa-player-page").first.locator(".foa-player, .turner").wait_for()
+    page.frame_locator("iframe.foa-player-page").first.locator(".foa-player").wait_for()
     screenshot(page, f"site_02_player_{width}_{scheme}")
     page.evaluate("scrollTo(0, 0)")
     screenshot(page, f"site_02_{width}_{scheme}")
