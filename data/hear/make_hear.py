@@ -6,7 +6,10 @@ Six parts of five seconds; `python data/hear/make_hear.py` prints how much loude
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -16,7 +19,7 @@ import soxr
 
 from visage_lite import ambisonics
 from visage_lite.binaural import head_stems
-from visage_lite.directions import Direction
+from visage_lite.directions import Direction, angles
 from visage_lite.listening import gain_for
 from visage_lite.media import write_video
 from visage_lite.panorama import view_rays
@@ -44,11 +47,10 @@ class Part:
 
 def generated(scene: Scene, camera: Direction, models: Models) -> np.ndarray:
     """What the toy model hears in the silent view of a scene when it is told that the camera looks there: [4, N]."""
-    write_video(FOLDER / "part.mp4", scene.view(), scene.video_rate)
-    try:
-        return video_to_ambisonics(FOLDER / "part.mp4", camera, models, seed=0, progress=False).foa
-    finally:
-        (FOLDER / "part.mp4").unlink()
+    with tempfile.TemporaryDirectory() as folder:
+        video = Path(folder) / "part.mp4"
+        write_video(video, scene.view(), scene.video_rate)
+        return video_to_ambisonics(video, camera, models, seed=0, progress=False).foa
 
 
 def parts(models: Models) -> list[Part]:
@@ -132,13 +134,12 @@ class Film:
         return np.asarray(self.figure.canvas.buffer_rgba())[..., :3].copy()
 
 
-def pictures(part: Part, sound: np.ndarray, rate: int, film: Film) -> list[np.ndarray]:
-    """The frames of a part. Args: sound: its ears [2, N] at the common gain."""
+def pictures(part: Part, sound: np.ndarray, rate: int, film: Film) -> Iterator[np.ndarray]:
+    """The frames of a part, drawn as they are asked for. Args: sound: its ears [2, N] at the common gain."""
     spheres, views = part.scene.panorama(512, 256), part.scene.view()
     window, step = round(0.2 * rate), round(rate / FPS)
     loudest = max(float(ambisonics.energy_map(part.foa[:, at : at + window]).max()) for at in
                   range(0, part.foa.shape[1] - window, step))
-    drawn = []
     for index, (yaw, camera, turned) in enumerate(zip(part.head, part.cameras, part.turned)):
         t, at = index / FPS, round(index / FPS * rate)
         frame = min(int(t * part.scene.video_rate), len(views) - 1)
@@ -154,15 +155,14 @@ def pictures(part: Part, sound: np.ndarray, rate: int, film: Film) -> list[np.nd
         film.energy.set_alpha(0.85 * np.clip(level / (level.max() or 1), 0, 1) ** 2 * share)
         rays = view_rays(camera, 90.0, 60)
         edge = np.concatenate([rays[0], rays[-1], rays[:, 0], rays[:, -1]])
-        film.edge.set_data(np.degrees(np.arctan2(edge[:, 1], edge[:, 0])), np.degrees(np.arcsin(edge[:, 2])))
+        film.edge.set_data(*np.degrees(angles(edge)))
         film.true.set_data([true.azimuth_deg], [true.elevation_deg])
         found = Direction.from_vector(flow) if np.any(flow) and level.max() > 0.05 * loudest else None
         film.heard.set_data(*(([found.azimuth_deg], [found.elevation_deg]) if found else ([], [])))
         film.nose.set_data([np.degrees(yaw)], [-84])
         for bar, ear in zip(film.bars, sound[:, at : at + window]):
             bar.set_width(np.clip(1 + 20 * np.log10(np.sqrt(np.mean(ear**2)) + 1e-9) / 48, 0, 1))
-        drawn.append(film.draw())
-    return drawn
+        yield film.draw()
 
 
 def write(path: Path, frames: list[np.ndarray], sound: np.ndarray, rate: int) -> None:
@@ -197,10 +197,9 @@ def main() -> None:
         halves = np.split(sound, 2, axis=1)
         louder = [10 * np.log10(np.sum(half[0] ** 2) / np.sum(half[1] ** 2)) for half in halves]
         print(f"{number * 5:2d} s  left ear {louder[0]:+.1f} dB, then {louder[1]:+.1f} dB  {part.words}", flush=True)
-        if number == 2:
-            words = "A silent video and its camera's direction go in; sound from all around comes out."
-            still = replace(part, words=words)
-            plt.imsave(FOLDER / "hear.png", pictures(still, gain * sound, rate, film)[4])
+    words = "A silent video and its camera's direction go in; sound from all around comes out."
+    *_, still = islice(pictures(replace(six[2], words=words), gain * heard[2], rate, film), 5)
+    plt.imsave(FOLDER / "hear.png", still)
     joined = soxr.resample(gain * np.concatenate(heard, axis=1).T, rate, SOUND_RATE).T
     write(FOLDER / "hear.mp4", frames, np.clip(joined, -1, 1), SOUND_RATE)
     for name in ("hear.mp4", "hear.png"):
