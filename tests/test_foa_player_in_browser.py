@@ -71,11 +71,13 @@ def browser():
 class Tab:
     """A page that remembers what went wrong in it and what it loaded."""
 
+    serious = ("error",)  # messages of the console that count
+
     def __init__(self, browser, **options):
         self.context = browser.new_context(**{"viewport": {"width": 860, "height": 820}, **options})
         self.page = self.context.new_page()
         self.errors, self.loaded = [], []
-        self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        self.page.on("console", lambda m: self.errors.append(m.text) if m.type in self.serious else None)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda request: self.loaded.append(request.url))
 

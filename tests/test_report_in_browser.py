@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from test_foa_player_in_browser import SCREENSHOTS, chromium
+from test_foa_player_in_browser import SCREENSHOTS, Tab, browser  # noqa: F401
 
 from visage_lite.ambisonics import encode, mirror
 from visage_lite.directions import Direction
@@ -19,15 +19,6 @@ from visage_lite.report import write_report
 RATE, SECONDS = 16000, 2
 CLIPS = ("b", "a", "clip_10", "clip_9", "mirrored", "moves", "moves back", "no truth", "two")
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        window = started.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-dev-shm-usage"])
-        yield window
-        window.close()
 
 
 @pytest.fixture(scope="module")
@@ -52,16 +43,13 @@ def made(tmp_path_factory):
     return folder / "out" / "report.html", results.clips.set_index("clip")
 
 
-class Tab:
-    """The page, which remembers what went wrong in it and what it loaded."""
+class Report(Tab):
+    """The page, in a tab that remembers warnings as well."""
 
-    def __init__(self, browser, path, **options):
-        self.context = browser.new_context(**{"viewport": {"width": 1100, "height": 900}, **options})
-        self.page = self.context.new_page()
-        self.errors, self.loaded = [], []
-        self.page.on("console", lambda m: self.errors.append(m.text) if m.type in ("error", "warning") else None)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("request", lambda request: self.loaded.append(request.url))
+    serious = ("error", "warning")
+
+    def __init__(self, browser, path, **options):  # noqa: F811
+        super().__init__(browser, **{"viewport": {"width": 1100, "height": 900}, **options})
         self.page.goto(path.as_uri())
 
     def click(self, column):
@@ -79,8 +67,8 @@ class Tab:
 
 
 @pytest.fixture
-def tab(browser, made):
-    opened = Tab(browser, made[0])
+def tab(browser, made):  # noqa: F811
+    opened = Report(browser, made[0])
     yield opened
     opened.context.close()
     assert opened.errors == []
@@ -173,8 +161,8 @@ COLOURS = """(selector) => {
     ("light", {"color_scheme": "light"}), ("dark", {"color_scheme": "dark"}),
     ("phone", PHONE), ("phone_dark", PHONE | {"color_scheme": "dark"}),
 ])  # fmt: skip
-def test_it_fits_screen_and_phone_in_light_and_dark(browser, made, name, options):
-    tab = Tab(browser, made[0], **options)
+def test_it_fits_screen_and_phone_in_light_and_dark(browser, made, name, options):  # noqa: F811
+    tab = Report(browser, made[0], **options)
     page = tab.page
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out to the side"
     broken = "[...document.querySelectorAll('pre .row')].filter((row) => row.getClientRects().length > 1).length"
